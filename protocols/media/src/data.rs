@@ -1,0 +1,76 @@
+//! Data messages: the names that a publication itself understands.
+
+use bytes::Bytes;
+
+/// What a data message means to the publication that carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataMessage {
+    /// `@setDataFrame`: the rest of the body (usually `onMetaData`, then a table) is the
+    /// metadata that viewers receive, now and when they join.
+    SetDataFrame(Bytes),
+    /// `@clearDataFrame`: forget the metadata.
+    ClearDataFrame,
+    /// `onMetaData` sent without `@setDataFrame`: metadata all the same.
+    MetaData,
+    /// Anything else passes to the viewers of the moment.
+    Other,
+}
+
+impl DataMessage {
+    /// Reads the handler name at the start of an AMF data message body.
+    pub fn read(body: &Bytes) -> Self {
+        match leading_name(body) {
+            Some((b"@setDataFrame", end)) if end < body.len() => {
+                Self::SetDataFrame(body.slice(end..))
+            }
+            Some((b"@clearDataFrame", _)) => Self::ClearDataFrame,
+            Some((b"onMetaData", end)) if end < body.len() => Self::MetaData,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The AMF0 string at the start of a body and where it ends; also behind a switch to AMF3
+/// (`0x11 0x06`) with a one-byte length, which is how AMF3 writers send short names.
+pub fn leading_name(body: &[u8]) -> Option<(&[u8], usize)> {
+    match *body {
+        [0x02, high, low, ..] => {
+            let end = 3 + usize::from(u16::from_be_bytes([high, low]));
+            Some((body.get(3..end)?, end))
+        }
+        [0x11, 0x06, length, ..] if length & 0x81 == 0x01 => {
+            let end = 3 + usize::from(length >> 1);
+            Some((body.get(3..end)?, end))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_data_frame_leaves_the_message_that_viewers_get() {
+        let body = Bytes::from_static(b"\x02\x00\x0d@setDataFrame\x02\x00\x0aonMetaData\x05");
+        let DataMessage::SetDataFrame(rest) = DataMessage::read(&body) else { panic!() };
+        assert_eq!(rest, &b"\x02\x00\x0aonMetaData\x05"[..]);
+        assert_eq!(DataMessage::read(&rest), DataMessage::MetaData);
+    }
+
+    #[test]
+    fn names_are_read_from_amf0_and_from_amf3() {
+        assert_eq!(leading_name(b"\x02\x00\x01fX"), Some((&b"f"[..], 4)));
+        assert_eq!(leading_name(b"\x11\x06\x03fX"), Some((&b"f"[..], 4)));
+    }
+
+    #[test]
+    fn broken_names_are_no_names() {
+        for body in [&b""[..], b"\x02", b"\x02\x00", b"\x02\x00\x05ab", b"\x11\x06\x07a", b"\x00"] {
+            assert_eq!(leading_name(body), None, "{body:?}");
+            assert_eq!(DataMessage::read(&Bytes::copy_from_slice(body)), DataMessage::Other);
+        }
+        let alone = Bytes::from_static(b"\x02\x00\x0d@setDataFrame");
+        assert_eq!(DataMessage::read(&alone), DataMessage::Other);
+    }
+}

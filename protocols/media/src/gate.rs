@@ -1,0 +1,305 @@
+//! The rules by which one viewer gets, skips or misses a frame.
+
+use crate::frame::{MediaFrame, MediaKind};
+
+/// Bounds of one viewer's outbound queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Payload bytes waiting for the viewer. Past it frames are dropped to the next key frame
+    /// that finds the queue half empty; past twice this value the viewer is closed.
+    pub bytes: usize,
+    /// Stream time waiting for the viewer, in milliseconds; same policy.
+    pub age_ms: u32,
+}
+
+impl Default for QueueLimits {
+    /// 8 MiB and 10 s: a cached group of pictures passes at once, and a viewer that stalls for
+    /// some seconds catches up without loss.
+    fn default() -> Self {
+        Self { bytes: 8 << 20, age_ms: 10_000 }
+    }
+}
+
+/// How full a viewer's queue is when a frame is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Bytes not yet taken by the transport.
+    pub bytes: usize,
+    /// Publisher's time of the oldest frame not yet taken; `None` when there is none.
+    pub oldest_ms: Option<u32>,
+}
+
+/// What becomes of a frame for one viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it with this time: milliseconds since this viewer's first frame (PUB-19).
+    Send(u32),
+    /// Not for this viewer now: muted, paused, or before its first key frame.
+    Skip,
+    /// Lost because the viewer is too slow: count it.
+    Drop,
+    /// The viewer reads nothing at all: close it.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first key frame, after a pause or an unmute: audio flows, video waits.
+    Waiting,
+    Flowing,
+    /// Too slow: nothing flows before a key frame finds room.
+    Dropping,
+}
+
+/// State of one viewer of one publication.
+#[derive(Debug)]
+pub struct ViewerGate {
+    limits: QueueLimits,
+    state: State,
+    receive_audio: bool,
+    receive_video: bool,
+    paused: bool,
+    clock: Option<Clock>,
+    /// Time at which the next run of the publication goes on for this viewer.
+    resume_at: i64,
+}
+
+/// Maps the publisher's clock to the viewer's.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    last_in: u32,
+    last_out: i64,
+}
+
+impl ViewerGate {
+    /// A viewer that has received nothing.
+    pub fn new(limits: QueueLimits) -> Self {
+        Self {
+            limits,
+            state: State::Waiting,
+            receive_audio: true,
+            receive_video: true,
+            paused: false,
+            clock: None,
+            resume_at: 0,
+        }
+    }
+
+    /// Judges one frame. `has_video` says whether the publication carries video: without it there
+    /// is no key frame to wait for.
+    pub fn offer(&mut self, frame: &MediaFrame, queued: Queued, has_video: bool) -> Verdict {
+        if queued.bytes > self.limits.bytes.saturating_mul(2) {
+            return Verdict::Close;
+        }
+        if frame.is_header || frame.kind == MediaKind::Data {
+            return self.send(frame);
+        }
+        if self.paused {
+            return Verdict::Skip;
+        }
+        match frame.kind {
+            MediaKind::Audio if !self.receive_audio => return Verdict::Skip,
+            MediaKind::Video if !self.receive_video => return Verdict::Skip,
+            _ => {}
+        }
+        let awaits_key = has_video && self.receive_video;
+        match self.state {
+            State::Waiting if frame.kind == MediaKind::Video && !frame.is_keyframe => {
+                return Verdict::Skip;
+            }
+            State::Dropping => {
+                let restarts = frame.is_keyframe || !awaits_key;
+                if !restarts || !self.has_room(frame, queued, 2) {
+                    return Verdict::Drop;
+                }
+                self.state = State::Flowing;
+            }
+            State::Waiting | State::Flowing => {
+                if !self.has_room(frame, queued, 1) {
+                    self.state = State::Dropping;
+                    return Verdict::Drop;
+                }
+                if frame.is_keyframe {
+                    self.state = State::Flowing;
+                }
+            }
+        }
+        self.send(frame)
+    }
+
+    /// `NetStream.receiveAudio`, LIS-05.
+    pub fn set_receive_audio(&mut self, on: bool) {
+        self.receive_audio = on;
+    }
+
+    /// `NetStream.receiveVideo`, LIS-05: video starts again at a key frame.
+    pub fn set_receive_video(&mut self, on: bool) {
+        if on && !self.receive_video {
+            self.wait_for_keyframe();
+        }
+        self.receive_video = on;
+    }
+
+    /// `NetStream.pause`: a live stream goes on at a key frame.
+    pub fn set_paused(&mut self, on: bool) {
+        if !on && self.paused {
+            self.wait_for_keyframe();
+        }
+        self.paused = on;
+    }
+
+    /// The publication ended; another run of the same name may follow, whose times begin anywhere.
+    /// For this viewer they go on behind the last one.
+    pub fn next_run(&mut self) {
+        if let Some(clock) = self.clock.take() {
+            self.resume_at = clock.last_out.max(0);
+        }
+        self.state = State::Waiting;
+    }
+
+    fn wait_for_keyframe(&mut self) {
+        if self.state == State::Flowing {
+            self.state = State::Waiting;
+        }
+    }
+
+    /// Whether the queue has room for `frame` when its bounds are divided by `part`.
+    fn has_room(&self, frame: &MediaFrame, queued: Queued, part: usize) -> bool {
+        let age = queued.oldest_ms.map_or(0, |oldest| {
+            frame.timestamp_ms.wrapping_sub(oldest).cast_signed().max(0).unsigned_abs()
+        });
+        // An empty queue takes a frame of any size, or large key frames would never pass.
+        queued.bytes == 0
+            || (queued.bytes + frame.payload.len() <= self.limits.bytes / part
+                && age <= self.limits.age_ms / part as u32)
+    }
+
+    fn send(&mut self, frame: &MediaFrame) -> Verdict {
+        let Some(clock) = &mut self.clock else {
+            // Headers and metadata may be much older than the first frame.
+            if !frame.is_header && frame.kind != MediaKind::Data {
+                self.clock = Some(Clock { last_in: frame.timestamp_ms, last_out: self.resume_at });
+            }
+            return Verdict::Send(self.resume_at as u32);
+        };
+        if frame.is_header || frame.kind == MediaKind::Data {
+            // Their times are not always in step (0 is common): they never move the clock.
+            let delta = frame.timestamp_ms.wrapping_sub(clock.last_in).cast_signed();
+            let ahead = if (0..10_000).contains(&delta) { i64::from(delta) } else { 0 };
+            let out = clock.last_out + ahead;
+            return Verdict::Send(out.max(0) as u32);
+        }
+        let delta = frame.timestamp_ms.wrapping_sub(clock.last_in).cast_signed();
+        clock.last_in = frame.timestamp_ms;
+        clock.last_out += i64::from(delta);
+        // Audio may lie some milliseconds before the key frame that started the clock.
+        Verdict::Send(clock.last_out.max(0) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn video(time: u32, key: bool) -> MediaFrame {
+        let body: &'static [u8] = if key { b"\x17\x01k" } else { b"\x27\x01i" };
+        MediaFrame::new(MediaKind::Video, time, Bytes::from_static(body))
+    }
+    fn audio(time: u32) -> MediaFrame {
+        MediaFrame::new(MediaKind::Audio, time, Bytes::from_static(b"\xAF\x01a"))
+    }
+    const EMPTY: Queued = Queued { bytes: 0, oldest_ms: None };
+    fn gate() -> ViewerGate {
+        ViewerGate::new(QueueLimits { bytes: 100, age_ms: 1_000 })
+    }
+
+    #[test]
+    fn no_video_flows_before_the_first_keyframe_and_time_starts_at_zero() {
+        let mut gate = gate();
+        assert_eq!(gate.offer(&video(5_000, false), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&video(5_040, true), EMPTY, true), Verdict::Send(0));
+        assert_eq!(gate.offer(&audio(5_030), EMPTY, true), Verdict::Send(0));
+        assert_eq!(gate.offer(&video(5_080, false), EMPTY, true), Verdict::Send(40));
+    }
+
+    #[test]
+    fn a_slow_viewer_loses_frames_to_the_next_keyframe_that_finds_room() {
+        let mut gate = gate();
+        let full = Queued { bytes: 99, oldest_ms: Some(0) };
+        let half = Queued { bytes: 60, oldest_ms: Some(0) };
+        let low = Queued { bytes: 20, oldest_ms: Some(0) };
+        assert_eq!(gate.offer(&video(0, true), EMPTY, true), Verdict::Send(0));
+        assert_eq!(gate.offer(&video(40, false), full, true), Verdict::Drop);
+        assert_eq!(gate.offer(&video(80, false), EMPTY, true), Verdict::Drop);
+        assert_eq!(gate.offer(&audio(80), EMPTY, true), Verdict::Drop);
+        assert_eq!(gate.offer(&video(120, true), half, true), Verdict::Drop);
+        assert_eq!(gate.offer(&video(160, true), low, true), Verdict::Send(160));
+        assert_eq!(gate.offer(&audio(161), low, true), Verdict::Send(161));
+    }
+
+    #[test]
+    fn a_queue_that_is_old_counts_as_full() {
+        let mut gate = gate();
+        gate.offer(&video(0, true), EMPTY, true);
+        let old = Queued { bytes: 3, oldest_ms: Some(0) };
+        assert_eq!(gate.offer(&video(1_001, false), old, true), Verdict::Drop);
+    }
+
+    #[test]
+    fn audio_alone_starts_at_once_and_resumes_without_a_keyframe() {
+        let mut gate = gate();
+        assert_eq!(gate.offer(&audio(10), EMPTY, false), Verdict::Send(0));
+        let full = Queued { bytes: 99, oldest_ms: Some(10) };
+        assert_eq!(gate.offer(&audio(20), full, false), Verdict::Drop);
+        assert_eq!(gate.offer(&audio(30), EMPTY, false), Verdict::Send(20));
+    }
+
+    #[test]
+    fn a_viewer_that_reads_nothing_is_closed_at_twice_the_bound() {
+        let mut gate = gate();
+        let stuck = Queued { bytes: 201, oldest_ms: Some(0) };
+        let data = MediaFrame::new(MediaKind::Data, 0, Bytes::from_static(b"\x02\x00\x00"));
+        assert_eq!(gate.offer(&data, Queued { bytes: 200, ..stuck }, true), Verdict::Send(0));
+        assert_eq!(gate.offer(&data, stuck, true), Verdict::Close);
+    }
+
+    #[test]
+    fn mute_and_pause_skip_frames_and_return_at_a_keyframe() {
+        let mut gate = gate();
+        gate.offer(&video(0, true), EMPTY, true);
+        gate.set_receive_video(false);
+        assert_eq!(gate.offer(&video(40, true), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&audio(40), EMPTY, true), Verdict::Send(40));
+        gate.set_receive_video(true);
+        assert_eq!(gate.offer(&video(80, false), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&video(120, true), EMPTY, true), Verdict::Send(120));
+        gate.set_paused(true);
+        assert_eq!(gate.offer(&audio(130), EMPTY, true), Verdict::Skip);
+        gate.set_paused(false);
+        assert_eq!(gate.offer(&video(160, false), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&audio(160), EMPTY, true), Verdict::Send(160));
+        gate.set_receive_audio(false);
+        assert_eq!(gate.offer(&audio(170), EMPTY, true), Verdict::Skip);
+        let header = MediaFrame::new(MediaKind::Audio, 0, Bytes::from_static(b"\xAF\x00"));
+        assert_eq!(gate.offer(&header, EMPTY, true), Verdict::Send(160), "headers still pass");
+    }
+
+    #[test]
+    fn a_second_run_of_the_publication_goes_on_where_the_first_ended() {
+        let mut gate = gate();
+        gate.offer(&video(9_000, true), EMPTY, true);
+        gate.offer(&video(9_500, false), EMPTY, true);
+        gate.next_run();
+        assert_eq!(gate.offer(&video(40, false), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&video(80, true), EMPTY, true), Verdict::Send(500));
+    }
+
+    #[test]
+    fn the_publishers_clock_may_wrap() {
+        let mut gate = gate();
+        assert_eq!(gate.offer(&video(u32::MAX - 9, true), EMPTY, true), Verdict::Send(0));
+        assert_eq!(gate.offer(&video(10, false), EMPTY, true), Verdict::Send(20));
+    }
+}
