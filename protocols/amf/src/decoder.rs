@@ -93,6 +93,13 @@ impl<'a, V: Clone> Decoder<'a, V> {
         self.cursor.bytes().get(self.complete..).unwrap_or_default()
     }
 
+    /// Takes back the last value, which its receiver could not hold: `left` is what
+    /// [`remaining`](Self::remaining) was before it.
+    pub(crate) fn refuse_last(&mut self, left: usize) {
+        self.complete = self.cursor.bytes().len().saturating_sub(left);
+        self.failed = true;
+    }
+
     /// Depth of the children of a container that stands at `depth`.
     pub(crate) fn enter(&self, depth: usize) -> Result<usize, DecodeError> {
         if depth < MAX_DEPTH {
@@ -151,5 +158,37 @@ impl<'a, V: Clone> ExternalBody<'_, 'a, V> {
         B: Builder<Value = V>,
     {
         self.decoder.read_amf3(builder, self.depth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decoder;
+    use crate::{Amf0Encoder, Amf3Encoder, ValueBuilder};
+
+    #[test]
+    fn scalars_and_few_strings_need_no_tables() {
+        let mut bytes = Vec::new();
+        let mut encoder = Amf3Encoder::new(&mut bytes);
+        for word in 0..8_u8 {
+            encoder.string(&[word]).unwrap();
+            encoder.number(f64::from(word));
+            encoder.number(0.5);
+            encoder.boolean(true);
+            encoder.null();
+        }
+        let mut decoder = Decoder::amf3(&bytes);
+        let mut builder = ValueBuilder::default();
+        while decoder.next(&mut builder).unwrap().is_some() {}
+        assert_eq!(decoder.amf3.allocated(), 0);
+
+        let mut bytes = Vec::new();
+        let mut encoder = Amf0Encoder::new(&mut bytes);
+        encoder.string(b"a").unwrap();
+        encoder.number(0.5);
+        encoder.switch_to_amf3().string(b"b").unwrap();
+        let mut decoder = Decoder::amf0(&bytes);
+        while decoder.next(&mut builder).unwrap().is_some() {}
+        assert_eq!(decoder.amf3.allocated() + decoder.amf0_containers.capacity(), 0);
     }
 }

@@ -41,10 +41,15 @@ impl<'a> ValueDecoder<'a> {
     /// # Errors
     /// As [`Decoder::next`], and the bounds of a tree.
     pub fn next_value(&mut self) -> Result<Option<Value>, DecodeError> {
-        match self.decoder.next(&mut self.builder)? {
-            Some(node) => self.builder.finish(node).map(Some),
-            None => Ok(None),
+        let left = self.decoder.remaining().len();
+        let Some(node) = self.decoder.next(&mut self.builder)? else {
+            return Ok(None);
+        };
+        let value = self.builder.finish(node);
+        if value.is_err() {
+            self.decoder.refuse_last(left);
         }
+        value.map(Some)
     }
 
     /// What follows the last complete value.

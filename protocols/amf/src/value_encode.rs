@@ -9,26 +9,28 @@ use crate::value::{Object, Value};
 
 impl Value {
     /// Appends the value as AMF0. What AMF0 lacks (byte arrays, dictionaries, arrays with members
-    /// and elements) is written as AMF3 after the marker `0x11`.
+    /// and elements) is written as AMF3 after the marker `0x11`. The bytes hold no references, so
+    /// several values make a message one after another.
     ///
     /// # Errors
     /// See [`EncodeError`]; `out` is then as it was.
     pub fn encode_amf0(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
-        let result = amf0(self, &mut Amf0Encoder::new(out));
+        let result = amf0(self, &mut Amf0Encoder::self_contained(out));
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
 
-    /// Appends the value as AMF3.
+    /// Appends the value as AMF3. The bytes hold no references, so several values make a message
+    /// one after another.
     ///
     /// # Errors
     /// See [`EncodeError`]; `out` is then as it was.
     pub fn encode_amf3(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
-        let result = amf3(self, &mut Amf3Encoder::new(out));
+        let result = amf3(self, &mut Amf3Encoder::self_contained(out));
         if result.is_err() {
             out.truncate(start);
         }
@@ -43,7 +45,7 @@ impl Object {
     /// See [`EncodeError`]; `out` is then as it was.
     pub fn encode_amf0(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
-        let result = amf0_object(self, &mut Amf0Encoder::new(out));
+        let result = amf0_object(self, &mut Amf0Encoder::self_contained(out));
         if result.is_err() {
             out.truncate(start);
         }

@@ -25,6 +25,11 @@ impl<'a> Amf0Encoder<'a> {
         Self { out, depth: 0, containers: 0, amf3: EncoderTables::default() }
     }
 
+    /// An encoder of values that are put into messages with others.
+    pub(crate) fn self_contained(out: &'a mut Vec<u8>) -> Self {
+        Self { out, depth: 0, containers: 0, amf3: EncoderTables::self_contained() }
+    }
+
     /// Containers begun and not ended.
     pub fn depth(&self) -> usize {
         self.depth

@@ -52,6 +52,11 @@ impl<'a> Amf3Encoder<'a> {
         Self { out, depth: 0, tables: Tables::Own(EncoderTables::with_strings()) }
     }
 
+    /// An encoder of values that are put into messages with others.
+    pub(crate) fn self_contained(out: &'a mut Vec<u8>) -> Self {
+        Self { out, depth: 0, tables: Tables::Own(EncoderTables::self_contained()) }
+    }
+
     /// An encoder of one value inside an AMF0 message.
     pub(crate) fn inside(
         out: &'a mut Vec<u8>,

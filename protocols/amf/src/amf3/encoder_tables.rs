@@ -9,6 +9,8 @@ use crate::limits::{MAX_REMEMBERED_STRING_BYTES, MAX_REMEMBERED_STRINGS, MAX_REM
 pub(crate) struct EncoderTables {
     /// Containers, dates and byte arrays so far.
     pub(crate) containers: u32,
+    /// Every class is written in full, so that the bytes mean the same in any message.
+    self_contained: bool,
     /// Strings by content, only when asked for.
     strings: Option<StringTable>,
     /// Type names of the classes so far with their index; empty: anonymous.
@@ -35,6 +37,12 @@ impl EncoderTables {
         Self { strings: Some(StringTable::default()), ..Self::default() }
     }
 
+    /// Tables for values that are put into messages with others, whose references they must not
+    /// count on.
+    pub(crate) fn self_contained() -> Self {
+        Self { self_contained: true, ..Self::default() }
+    }
+
     /// The index of a string written before; or counts it as written now.
     #[inline]
     pub(crate) fn string(&mut self, value: &[u8]) -> Option<u32> {
@@ -47,6 +55,9 @@ impl EncoderTables {
     /// The class of dynamic objects of this name, without sealed members.
     #[inline]
     pub(crate) fn class(&mut self, type_name: &[u8]) -> ClassHeader {
+        if self.self_contained {
+            return ClassHeader::Inline;
+        }
         if type_name.is_empty() {
             if let Some(index) = self.anonymous {
                 return ClassHeader::Reference(index);

@@ -64,6 +64,15 @@ impl<'a, V: Clone> Amf3Tables<'a, V> {
         }
     }
 
+    /// Places reserved in all tables.
+    #[cfg(test)]
+    pub(crate) fn allocated(&self) -> usize {
+        self.more_strings.capacity()
+            + self.containers.capacity()
+            + self.traits.capacity()
+            + self.sealed.capacity()
+    }
+
     /// Remembers a string by the offset of its header.
     #[inline]
     pub(crate) fn add_string(&mut self, offset: usize) {
