@@ -1,0 +1,8 @@
+//! Ramona: a real-time media and messaging cluster node.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod telemetry;

@@ -1,0 +1,101 @@
+//! Arguments, configuration, logs, node, signal, end; nothing else.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ramona::cli::{Cli, Command, Daemon, EXIT_USAGE, help};
+use ramona::config::{Config, Loaded, Severity};
+use ramona::daemon::{self, Detached, PidFile};
+use ramona::telemetry::{self, LogFiles};
+
+fn main() -> ExitCode {
+    let cli = match Cli::parse(std::env::args_os().skip(1)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            eprintln!("ramona: {error}\ntry: ramona --help");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match cli.command {
+        Command::Help => {
+            print!("{}", help());
+            ExitCode::SUCCESS
+        }
+        Command::Version => {
+            println!("ramona {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Command::Check => match load(&cli) {
+            Ok(loaded) => check(&loaded),
+            Err(code) => code,
+        },
+        Command::Run if cli.daemon == Daemon::Start => daemon::start().unwrap_or_else(|error| {
+            eprintln!("ramona: --daemon: {error}");
+            ExitCode::FAILURE
+        }),
+        Command::Run => match load(&cli) {
+            Ok(loaded) => run(&cli, loaded).unwrap_or_else(|text| {
+                eprintln!("ramona: {text}");
+                ExitCode::FAILURE
+            }),
+            Err(code) => code,
+        },
+    }
+}
+
+/// The configuration, or the exit code after its mistakes were printed.
+fn load(cli: &Cli) -> Result<Loaded, ExitCode> {
+    let program = std::env::current_exe().unwrap_or_else(|_| "ramona".into());
+    let command: Vec<_> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let overrides = cli.overrides(program, command.join(" "));
+    let folder = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_path_buf());
+    Config::load(cli.config.as_deref(), &folder, &overrides).map_err(|error| {
+        eprintln!("{error}");
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+/// `ramona check`: prints every finding.
+fn check(loaded: &Loaded) -> ExitCode {
+    for problem in &loaded.problems {
+        println!("{problem}");
+    }
+    let file = loaded.file.as_deref().map_or("no file, all defaults".into(), Path::to_string_lossy);
+    println!("configuration: {file}, {} findings", loaded.problems.len());
+    if loaded.problems.iter().any(|problem| problem.severity >= Severity::Error) {
+        return ExitCode::from(EXIT_USAGE);
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
+    let detached = match cli.daemon {
+        Daemon::Detached => Some(Detached::begin().map_err(|error| format!("--daemon: {error}"))?),
+        _ => None,
+    };
+    let Loaded { config, problems, .. } = loaded;
+    let settings = telemetry::Settings {
+        level: config.logs.level,
+        console: detached.is_none(),
+        files: Some(LogFiles::from(&config.logs)),
+        dump: cli.dump.clone(),
+    };
+    let directory = config.logs.directory.display();
+    let _logs = telemetry::init(settings)
+        .map_err(|error| format!("log files (logs.directory = {directory}): {error}"))?;
+    for problem in &problems {
+        problem.log();
+    }
+    let _pidfile = match &cli.pidfile {
+        Some(path) => Some(
+            PidFile::write(path)
+                .map_err(|error| format!("--pidfile {}: {error}", path.display()))?,
+        ),
+        None => None,
+    };
+    if let Some(detached) = detached {
+        detached.running().map_err(|error| format!("--daemon: {error}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! The program as an operator meets it: exit codes and what it prints.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `ramona` in a folder; it must end by itself.
+fn ramona(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ramona"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_and_version_need_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = ramona(folder.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("servers.targets"));
+    let version = ramona(folder.path(), &["--version"]);
+    assert_eq!(text(&version.stdout), format!("ramona {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "and leave nothing behind");
+}
+
+#[test]
+fn a_wrong_value_stops_every_way_of_starting_with_code_64_and_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ramona.ini"), "[RTMP]\nport = rtmp\n").unwrap();
+    for arguments in [&["check"][..], &[], &["--daemon"]] {
+        let output = ramona(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {output:?}");
+        assert_eq!(
+            text(&output.stderr),
+            "ramona.ini:2: RTMP.port: \"rtmp\" is not a port; allowed: a port from 1 to 65535, or \
+             0 for off\n"
+        );
+    }
+    assert!(!folder.path().join("logs").exists(), "nothing was started");
+}
+
+#[test]
+fn a_missing_file_that_was_named_and_a_wrong_option_end_with_code_64() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, named) in [
+        (&["--config", "no.ini", "check"][..], "no.ini"),
+        (&["--log", "loud"], "\"loud\""),
+        (&["start"], "\"start\""),
+    ] {
+        let output = ramona(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(text(&output.stderr).contains(named), "{output:?}");
+    }
+}
+
+#[test]
+fn check_prints_warnings_and_fails_on_a_bad_target() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ramona.ini"), "[RTMFP]\nkeepalivePeer = 1\n").unwrap();
+    let output = ramona(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).contains("ramona.ini:2: RTMFP.keepalivePeer: 1 is out of range"));
+    std::fs::write(folder.path().join("ramona.ini"), "servers.targets = nowhere\n").unwrap();
+    let output = ramona(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(text(&output.stdout).contains("ramona.ini:1: servers.targets: target \"nowhere\""));
+}
