@@ -144,3 +144,46 @@ impl From<Object> for Value {
         Self::Object(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Object, Value};
+
+    #[test]
+    fn get_finds_the_first_member_of_a_name() {
+        let object = Object::new().with("a", 1.0).with("b", "x").with("a", 2.0);
+        assert_eq!(object.get("a"), Some(&Value::Number(1.0)));
+        assert_eq!(object.get("c"), None);
+        let members = object.members.clone();
+        let mixed = Value::MixedArray { members: members.clone(), elements: vec![] };
+        for value in [Value::Object(object), Value::EcmaArray(members), mixed] {
+            assert_eq!(value.get("b").and_then(Value::as_string), Some(&"x".into()));
+        }
+        assert_eq!(Value::Array(vec![Value::Null]).get("0"), None);
+    }
+
+    #[test]
+    fn accessors_answer_only_their_own_type() {
+        let all = [
+            Value::from(1.0),
+            Value::from(true),
+            Value::from("s"),
+            Value::from(Object::new()),
+            Value::Null,
+            Value::Undefined,
+        ];
+        let answers = all.each_ref().map(|value| {
+            [
+                value.as_number().is_some(),
+                value.as_bool().is_some(),
+                value.as_string().is_some(),
+                value.as_object().is_some(),
+                value.is_null(),
+            ]
+        });
+        for (index, answer) in answers.iter().enumerate() {
+            let expected = index.min(4);
+            assert!(answer.iter().enumerate().all(|(at, is)| *is == (at == expected)), "{index}");
+        }
+    }
+}
