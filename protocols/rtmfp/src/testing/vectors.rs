@@ -1,0 +1,399 @@
+//! Test vectors V2 to V17: computed, or captured from librtmfp, rtmfp-cpp and MonaServer.
+
+/// V2: epd (25).
+pub(crate) const V2_EPD: &str = "180a72746d66703a2f2f3139322e302e322e31302f6c697665";
+
+/// V2: plain packet (48).
+pub(crate) const V2_PACKET: &str = "
+    0b123430002a19180a72746d66703a2f2f3139322e302e322e31302f6c697665000102030405060708090a0b0c0d0e0f";
+
+/// V2: ciphertext (64).
+pub(crate) const V2_CIPHERTEXT: &str = "
+    2118ec0e9c86928f1b1b96aab55d9d7ffb09d289814946cda1c0e640088961f886553d73b007d6949b3f847e89db6a09
+    4005d95f3221b3c353f8ed83b28d1026";
+
+/// V2: UDP payload (68).
+pub(crate) const V2_DATAGRAM: &str = "
+    bd9e7e812118ec0e9c86928f1b1b96aab55d9d7ffb09d289814946cda1c0e640088961f886553d73b007d6949b3f847e
+    89db6a094005d95f3221b3c353f8ed83b28d1026";
+
+/// V3: x_i (32).
+pub(crate) const V3_X_I: &str = "900a6f48b2a7f93144ea7ea9e4392670b2575fb824605d74e3e1f536e7a4868e";
+
+/// V3: x_r (32).
+pub(crate) const V3_X_R: &str = "5ab09558282d5ddf43ea3f77bcb8693969c491496f49971429079802feeca8b5";
+
+/// V3: Y_i = 2^x_i mod p2 (128).
+pub(crate) const V3_Y_I: &str = "
+    af2df3bd47b9fd5524e2b1255804c482efaae55e665215b6b386b54837cbf603a0fb0be7d1415b8c9a5848f6d4c5981a
+    e3a305177d6370a70bc549a362c1e8abb5b0e027aff44ed83e4dc9b2497df8fd1fbb3e0485c3861ebf99a84bc8c7c3c8
+    6c90ea6d9cd762e76d3c7ff17a73e49928867f80a57d7efbcf14d28564b76588";
+
+/// V3: Y_r = 2^x_r mod p2 (128).
+pub(crate) const V3_Y_R: &str = "
+    6961776476476b4b7952d63e849b712efc7435e8f7038a303ad8298382099b6ab46b77cf1ccdccda226e5094ed8de6e9
+    33fd4b01e3f0cdedf68b0af5d5a9731a164ea89be1b2386c032035c7058227d4d1cf125884b61fbacd01a658c6c00835
+    7957810ebeaef4c84c15488f5897599d128805ddc9a8680f9e26536d3063d8b7";
+
+/// V3: S (128).
+pub(crate) const V3_S: &str = "
+    321e770a88080eace7cae5fb7fb5b64218aed7ba1fb6ab0d779c4964c89d624b1e9e14f41295729e1602db3e85fa0082
+    b5852e965d2a7e97d36fdd5ca63c31dd43804e306f149900956c8576fb384f2e2c5486fce400d284ac2884d4c9c606af
+    4c111010092ede288e9be90ab5387a9af06aa4170e4e50cb2d264dc324d58ad1";
+
+/// V3: initiator peer id = SHA-256(certificate) (32).
+pub(crate) const V3_PEER_ID: &str = "
+    42a87d7308d4f595228548b8b2a0f7be984f9a1fd45c6cce270d15eb51313b76";
+
+/// V3: SKIC (76).
+pub(crate) const V3_SKIC: &str = "
+    021d02410ea8be456f039ded94892634f3e4b29d6b69fabb56d2962a57b9a55bf728d21a468d44c8d087e0fe30be7c28
+    8dffd8a775b7f91efec51c184dbc15b4cdb5e54b4e031a020a021e02";
+
+/// V3: K i->r (32, AES key = first 16) (32).
+pub(crate) const V3_K_IR: &str = "953c5175e64d00ebd142ccfae1d2e183c4b1cdd5b08fdd3d1d5c03aeb8dbeb3e";
+
+/// V3: K r->i (32, AES key = first 16) (32).
+pub(crate) const V3_K_RI: &str = "df00f4a81a88dca053ed72a4b3694e165953b1dda13dc9156fc6f9d1330a39b2";
+
+/// V3: initiator nonce = HMAC(S,SKIC) (32).
+pub(crate) const V3_NONCE_I: &str = "
+    157fd0b4d546edb4ef1f9b6e9cb07ba5377c432fe906689620050830f997c79b";
+
+/// V3: responder nonce = HMAC(S,SKRC) (32).
+pub(crate) const V3_NONCE_R: &str = "
+    1cac8af6c95e915b6920738990fd8b26e0590a2853095e34ed6e2b769da5a410";
+
+/// V4: x_i (32).
+pub(crate) const V4_X_I: &str = "1713e529dc8a12ceffe1a1dbfca60fbe4c0283ace84eb0675c1312cfa13a63c3";
+
+/// V4: x_r (32).
+pub(crate) const V4_X_R: &str = "91ac41f5a1a73c099de64de1f2a9a630ac62fae562ec3b6c2eeb6692bad15b8d";
+
+/// V4: Y_i = 2^x_i mod p14 (256).
+pub(crate) const V4_Y_I: &str = "
+    56734433749d0f95db3b7f7ce01816c423bcf20a8ea093852a03869098d5ad3d4eb3e6b5d2a03190a2ecf38850cc22d5
+    6f44683b63d560b5a5cd2a82773d83706c85546cf7e72ab5ce03cbb5dc2ff7f33fd81a4d399bc764734a2412d486996b
+    4ddb880ed7a697e9b800c2bfc783d74ec124faf763858978f0016afa994ee08832f82d66e05147ac394935de71e24c6d
+    cb4011c70770c0180dc9f00a3288ac4fef1af3989f2bc219091d1edaa2315f7f45a370fa887f74d1a5fe8e0c1b8d2053
+    773caa7afe7dc39fb440403d17b63d359f94c2d5df79937dc8003b82b89dfa4d5a783dc68e56377e8ddfc2e360bcdfd7
+    b3c7d832169e6ee9f7e04751c79ad267";
+
+/// V4: Y_r = 2^x_r mod p14 (256).
+pub(crate) const V4_Y_R: &str = "
+    ade1a4b5e0cc7e624114173e180a29a108001a7eacd72d8badfcf834fde0a575f8fe45a182b201f06fc34ee019af1cf3
+    118266731116eacc1868280cf018639a42621d7f136f28b9ff34afdb693be8567dd1e20307fd9524d53bc104f04f95f4
+    b13bfb5f1eed2f420fefa1322d5a7a4ff544abb8b2a1c84c3d132253324a04fea6fd3e3c25bc2d9573ba00c30f6ae584
+    adc54c5222f68508dcceb211de9257ac08401e3af06b99db03c489a59b185e487f5f86a60c12b887ab959df307cd3ca5
+    02c58d2a437f285a164b622b7521dcfd92bb334b1d6f55ca7735107da22688d8ec5e2ed9001792d30b71f17f9028964c
+    5c29b92823b36ff6e73a9f22752ed8aa";
+
+/// V4: S (256).
+pub(crate) const V4_S: &str = "
+    d9698feb71c7a5fef23bee51d5fe03e2d0d4f5f861b0345a3b64c99d0b430cc6c76f46bca2bdb55bb1fc65ec190b4d08
+    6cefcf154dc88b1c29ce776603e4901cfe95356b0ab56cc45bdc993e2ddfd8abd5d4d558bee7b8028f2340dc4df767ae
+    ebfbcccf32b4e2e609debaef43c929e6314d3ecbe0215223793adc9630d89dd58344da1ed8940beef2ae36e5e62344b4
+    80dc183242834e437104274ef0e32e81e22312a436490b39e92e136513d710250e18b3ecc0b88d6119a3a7ff98ca8c84
+    085b3093e9a257bf8f682561a7af6cd248e3a6bffb0cd5fb7f99d520f420c32faba7b18deba10d91e4b15f2e3749271a
+    c4ab61b1e0ab027bf2600be596de56f6";
+
+/// V4: initiator peer id (32).
+pub(crate) const V4_PEER_ID: &str = "
+    9351fcb9ffe7e0d626f305d9b230910f67db5f2020157541cf473ede2728c8d4";
+
+/// V4: SKIC (76).
+pub(crate) const V4_SKIC: &str = "
+    021d0e410e718306ad0da4eca38bb92f24693bcfa01401711eb1e9933cd0fc7a775c0bdf156d05b2e50d8cc6456acbc4
+    33ec33ac359237c21fe11bc325999be9a4473a2ea4031a0710021e07";
+
+/// V4: K i->r (32).
+pub(crate) const V4_K_IR: &str = "6f0bf05e24c8a2fb26e8583ce6fb567e4e161cc1a12d1550b7e0652f27616699";
+
+/// V4: K r->i (32).
+pub(crate) const V4_K_RI: &str = "4099e4375ff0f7bf9b3b765ede470333e9c090f501d8d5dc64d9ea280aec49ac";
+
+/// V4: HMAC key i->r = HMAC(S, K i->r) (32).
+pub(crate) const V4_MAC_IR: &str = "
+    8e888ced0256204ea3cca96132499ae5de3c4a14f95a5c71552122728f284466";
+
+/// V4: HMAC key r->i = HMAC(S, K r->i) (32).
+pub(crate) const V4_MAC_RI: &str = "
+    b280b86aec5e4fb1a06e24e6a054d181cbb1fc9f88a7bb2f704ff0414f64e6f4";
+
+/// V4: initiator nonce (32).
+pub(crate) const V4_NONCE_I: &str = "
+    4356b9070645c5672c775a7b12541cf00745289888ea5d9e22ea287607c2f1f9";
+
+/// V4: responder nonce (32).
+pub(crate) const V4_NONCE_R: &str = "
+    46e9596574065f3beb6b604207b7748354fd934f5ae3062a2744290f28589219";
+
+/// V5: x_r (32).
+pub(crate) const V5_X_R: &str = "f63f403e8210c481355dc4fd2209cd5a6768255c1bbbfbdb9de477e0c01c5429";
+
+/// V5: S (127).
+pub(crate) const V5_S: &str = "
+    22305c60d90aa062a3e4c904f67f69aac4c4c275787357ca3e813f57fb7e7d308a403648616f5f7b875f4fb81cf8029a
+    b65ddc0e90ee9973540ab0afc5a8112895a97a3fef5a13faa29eddf94ccf351165c48201b2d1d3884ec7389786fbcf1e
+    5cd8ae334b422f2906e768ac97c26f5e0cbeedc16321148c5e7e1edf2c756f";
+
+/// V5: SHA-256(S 127 bytes).
+pub(crate) const V5_S_HASH: &str = "
+    e742835726f55c949b9dd20a204eec4547659302ee85654e859e40cda15deddd";
+
+/// V6: plain packet (flags 8d = TC|TS|TSE|initiator) (49).
+pub(crate) const V6_PACKET: &str = "
+    8d01020a0b1000298002010105005443040000140000000002000c63726561746553747265616d004000000000000000
+    05";
+
+/// V6: ciphertext (64).
+pub(crate) const V6_PLAIN_CIPHERTEXT: &str = "
+    d089193432406d87005c52ab4597dd4ef83325c6bb6288ce21a4b95ae84497873618e1062f4affb7831a297d7c55239b
+    b4e53d3e84e7c3ee2d8ce6f7e0882ce2";
+
+/// V6: UDP payload to session id 00000001 (68).
+pub(crate) const V6_PLAIN_DATAGRAM: &str = "
+    e2c974b2d089193432406d87005c52ab4597dd4ef83325c6bb6288ce21a4b95ae84497873618e1062f4affb7831a297d
+    7c55239bb4e53d3e84e7c3ee2d8ce6f7e0882ce2";
+
+/// V6: UDP payload to session id 02000000 (84).
+pub(crate) const V6_MAC_DATAGRAM: &str = "
+    7c43effb90594bdaee1aa421545730bc2fb0a5402cbba75df658c577d6266ca560906f1266fa6578d192a561a76649f2
+    688fb581eae670eb521c24968ef7af8b4f1d236b38d658372f54324361a1e66303f8b468";
+
+/// V6: ciphertext || 10-byte HMAC (74).
+pub(crate) const V6_MAC10_CIPHERTEXT: &str = "
+    350506bc18d29813a82b0e2463eac192dffd1e72e8e890ee1e4794e0ba752d85907d401dce0fcf69efe7702f72893c17
+    54cc436cf8e9776daf3de0516a3d8d3d8e20b2be5ae111885955";
+
+/// V6: ciphertext (64).
+pub(crate) const V6_SEQUENCE_300_CIPHERTEXT: &str = "
+    32a5fc8d7de9eeeb14cd81b26159df5c9955cd6797a7b99f65817f3f16101c72a4e6a0306df0b271df8ac254382c129a
+    8710b4cd4f2502b4f69fd30080313934";
+
+/// V6: ciphertext (64).
+pub(crate) const V6_SEQUENCE_5_CIPHERTEXT: &str = "
+    400b562d43418a3eb1043512a5914dfaf54be6e213cb5084003259f9ae060fdb95493c35ee6c43540a3c593def889c46
+    43447216cd753428aa53208acf595225";
+
+/// V8: server certificate (74).
+pub(crate) const V8_CERTIFICATE: &str = "
+    010a410e276a0681033c39ba40110aabb68850a66fa9fe68ca0a432dbe083286f6a5a1822a4d7ffdd9e9612453fa6ee8
+    9087e64253496d6730d88352a0b98dbb103e20e602150202150e";
+
+/// V8: fingerprint = SHA-256(certificate) (32).
+pub(crate) const V8_FINGERPRINT: &str = "
+    0ac096a9d988c0ab9e61b8657ace523398ef46153e5925a4e6ff44c0b903c0d5";
+
+/// V8: canonical EPD (34).
+pub(crate) const V8_EPD: &str = "
+    210f0ac096a9d988c0ab9e61b8657ace523398ef46153e5925a4e6ff44c0b903c0d5";
+
+/// V14: SHA-256(meaningful) (32).
+pub(crate) const V14_INNER: &str = "
+    8a8b584da2c116ec28b8ce6aeb096d74f68bad5aa70c889264b41c7e9d42fca3";
+
+/// V14: group id = SHA-256(SHA-256(meaningful)) (32).
+pub(crate) const V14_GROUP_ID: &str = "
+    c3ab09fc9d3fd2fe3f4f82762c530b96f2eb1c49d9fe615f48f250545b731dc9";
+
+/// V14: chunk (50).
+pub(crate) const V14_JOIN: &str = "
+    10002f8003010103004743020a0200012115c3ab09fc9d3fd2fe3f4f82762c530b96f2eb1c49d9fe615f48f250545b73
+    1dc9";
+
+/// V14: chunk (48).
+pub(crate) const V14_MEMBER: &str = "
+    10002d8003010103004743020a03000bd7d1705374e7368317c3af4af78bd738dcdf0b6626d398ae800ca47c523eee84";
+
+/// V14: peer A (initiator of the peer session) (32).
+pub(crate) const V14_PEER_A: &str = "
+    1b30af8f47946be854a0eb790d0eab98d57603f50f0f4f97e9abe9feda217cd1";
+
+/// V14: peer B (responder) (32).
+pub(crate) const V14_PEER_B: &str = "
+    d7d1705374e7368317c3af4af78bd738dcdf0b6626d398ae800ca47c523eee84";
+
+/// V14: group address of A = SHA-256(210f || A) (32).
+pub(crate) const V14_ADDRESS_A: &str = "
+    93a73255d5210da3b1492edcc605fdae8c9b9ae8febcf501e5ee0607373c06cc";
+
+/// V14: SKIC (76).
+pub(crate) const V14_SKIC: &str = "
+    021d02410e1c59b934ba475be8b39d85e58b9fab4f33e296cc8c470c7ad08806c498ea7a52f7ae75dcf647b99d167dc2
+    1cdd9b63369012fa678236e6f7da8560c691726020031a020a021e02";
+
+/// V14: SKRC (73).
+pub(crate) const V14_SKRC: &str = "
+    031a0000021e00410eb1241ade82847ba29dd2151bed5e0a12bd8872d8a40b538278badcaa341dd4f1bf4c7a48311dd4
+    77fc5057d05961ed1bd66ae9fd9bc1027897ac59fdf8717127";
+
+/// V14: S (128).
+pub(crate) const V14_S: &str = "
+    0aa0b93c170030e335d1dc977a752ffa4d0fbf2ae3708666ec4f31c50dbfd74cd37eb550dda22f57c9b255575911d5c2
+    63543633bba410c344c78cc6bf23e72b912d042262914a26e86c88e62065adc98189b8b328255a694837f1ad574bed18
+    331c9f5ccf0e307a73cf7a336094e859adb925a2944701808e5ac393e7487880";
+
+/// V14: nonce A = HMAC(S,SKIC) (32).
+pub(crate) const V14_NONCE_A: &str = "
+    cc0b0a62659eb85bd6b8bd01d3a13228068b1f4dfeb5034f3fdacd83d02cd23a";
+
+/// V14: nonce B = HMAC(S,SKRC) (32).
+pub(crate) const V14_NONCE_B: &str = "
+    7bf4f4bc953c42cc1177326249190f377c6ddfa87b0e292dbfe20274afb10f10";
+
+/// V14: key sent A->B = HMAC(meaningful, nonce B) (32).
+pub(crate) const V14_KEY_AB: &str = "
+    acb1215bc24edc41161314a8ac20c7967b68e4385cacb9046b60ae6ccc52e0de";
+
+/// V14: key sent B->A = HMAC(meaningful, nonce A) (32).
+pub(crate) const V14_KEY_BA: &str = "
+    16cc9fa6d552735a68ecb1f4dc5df6a11f04f94c4a4c7ca60c1ac0b0c4cfa4e5";
+
+/// V14: peer connect message A->B (flow metadata 47521c) (137).
+pub(crate) const V14_PEER_CONNECT: &str = "
+    014100633361623039666339643366643266653366346638323736326335333062393666326562316334396439666536
+    313566343866323530353435623733316463392101acb1215bc24edc41161314a8ac20c7967b68e4385cacb9046b60ae
+    6ccc52e0de2303210fd7d1705374e7368317c3af4af78bd738dcdf0b6626d398ae800ca47c523eee84";
+
+/// V16: UDP 39774>2960 sid 00000000 (36).
+pub(crate) const V16_IHELLO: &str = "
+    f70dad81734bbd09844610881f30412875be295d63362bade0dcdd4fbacbe2f029c2aa53";
+
+/// V16: chunk 30 payload (23).
+pub(crate) const V16_IHELLO_PAYLOAD: &str = "06050a6c697665d2201cea02e0435ba345aca24918e4b5";
+
+/// V16: UDP 2960>39774 sid 00000000 (180).
+pub(crate) const V16_RHELLO: &str = "
+    936c82225c402f5ccf2cad7e7aa3804c534efb11cf4ae4eaae79586738615907fc7fca490ff4b0859fe2cc830b0bdc8a
+    2ec9abbd11e4d2ee2aa124c6e1b663bfb82f597f50fceb436d8e6e5778a31b363a913f23877c29d367d6506950652916
+    cc8ac2c8a5ee26538dd9bb67d0e89be71058accac599bb8e167b509fc08b6d834361cc8c221fd2193a8dfafe37163efa
+    0f20ac5510a708dd0bf5b9af1f653f9471165b908f5e31153de71034ebff40a302ecfb0c";
+
+/// V16: chunk 70 payload (159).
+pub(crate) const V16_RHELLO_PAYLOAD: &str = "
+    10d2201cea02e0435ba345aca24918e4b54079075d792c16117b8de36922356cb37c8fc54c1560a5f34f790aae3e1333
+    6e11022bac4aca174b5514f8bcd14c5f249073b219b959f8dba379760a0290df4613010a410e4d26253cbc9656330959
+    0932fa8075c23d41c0b12a43d2b294fa5f76cd53307e5f705ae678daf637e32422dd1c3e6a0c793316d5697cc3a1cf5b
+    26bd6e20379902150202150502150e";
+
+/// V16: UDP 39774>2960 sid 00000000 (308).
+pub(crate) const V16_IIKEYING: &str = "
+    be6f21245e14f3cee07bd2ea3f22b3c7057ff402bacf0d5a4f13dd9d763c8b496bed4fe2147816d21197e9e2bdc0f82a
+    7ecceb52f9b006f7cffe605c0297b7decefdcb336b5bfee4a6d33020f4fd6fc9e084a50182d04cd92d2191956c8b33d6
+    74b9ec26d078a7953f26cd881819835bf07dfcd2b064332e490cb43afd4ffee5759cecd9fdb6de5671887f81dbb251d0
+    1c5aefc7340a657eabb3f4a0f3d8a46d7565e094215b803acd33e020b8816820e14484fd4e63f7d21ce47f628c8f8511
+    9c09ece6701df760779b6e40f1d6b2eeff8f48002df4dce201d9680b728b88647037b6b5b3c9375663d348f48dfed25d
+    664cf95b27f383dbb45863d59d68980d7d862d4d689efe25934415f57afc9f1a8a6d79266b2387ad8ec4b44662951c50
+    fc00c30bfbc984a9740db269521e4ede7ebe0e69";
+
+/// V16: chunk 38 payload (281).
+pub(crate) const V16_IIKEYING_PAYLOAD: &str = "
+    020000004079075d792c16117b8de36922356cb37c8fc54c1560a5f34f790aae3e13336e11022bac4aca174b5514f8bc
+    d14c5f249073b219b959f8dba379760a0290df4613810481021d02c9715950a40af665bb6c764fb2aa7d8cd40e155841
+    34bc80709df2269b5ea0900a2de2bf1b207f81028db622fa3f01a562f539cdc194a07e0cc5707f0bc8fdbcd224b64e25
+    523299231e74821cf41e729f25c734fc02c979428127aa3b197ff7c417ecf082dc38d77e98af2731e26e83b221c4a544
+    566c49f6a71abba92f9fd04c021d02410e163b42349fedd63bc62d9be1b0bf3659d0c7e3d1d39f6e6ec9eb894b82880d
+    24d4a4d267abfc00c82d037d66f42ec11dcaad18166c6e0bd7479a7b124c5c8bb9031a020a021e0258";
+
+/// V16: UDP 2960>39774 sid 02000000 (164).
+pub(crate) const V16_RIKEYING: &str = "
+    ec01b784d5e261833be3d6070fe438322c3102731a9a3ce1acbf2e762b0934da484d2a9adb85926ffc5e4034092d0d4a
+    da1d7d81e0914e4eb08292461124dc430623d3529c51338acc83bb2949ce512d9b8f2e2d7f14bf21c7a4313c255b73c4
+    eda8f2903ccad52d1e24b96b70b619b45808f53556dd2a7a644e954b3fa22890d42c805cb45c0258c28e515fbb5acb31
+    cfbb095001cb59fba385207c6b3d8e2158092c35";
+
+/// V16: chunk 78 payload (146).
+pub(crate) const V16_RIKEYING_PAYLOAD: &str = "
+    00000001810b031a0000021e0081020d020e9d4126b62440b55c31361bd2545cd6b1f78db4550fba4bd781ed37358cee
+    45c76e49fc5697a666c1386b69e0bc8e7e161100af3dfdebf5c3ac8d764318922dbeb50be174437ac12a8160c9993255
+    c06a0f9fe01070cfa6e182dc4471b16e879f7993c328a19e154feb4b60af7f4b2a68114c44813a97e7dc88b93c8f81c6
+    2d58";
+
+/// V16: UDP 39774>2960 sid 00000001 (276).
+pub(crate) const V16_CONNECT: &str = "
+    e46de9622660a2acc20d4bcfd471313047f5bba01581b522c77db11fc8025eccbb589d45545365b01cea2a9d6b808f08
+    3de039b6b7db2714229b3cffab07596bdd18578342a2fe091ce9d9db8b756ce17d87f970a6bdd0b405034c3a30bbf930
+    77f42a53761195af9e12efe3dc1a2c8583186d63e0ff3df3d6ac40f4302063d4d9f843d615aea0cc17b9cc5e58abe53c
+    6be7f934a4194407ecc31f6dbc86256b3b0a58eb2e7ea12c59af35116e1ebac801c951b7d48c3b488f56f9b539840ea7
+    8a417dcb62e5395bdd8287ffeb1f496597d061110b003de99c450643f094a6342049a37af5f729bef7f2a32897388ae6
+    e17dce81715a1c759159167a4f76c6bf498b09265b8cd3edded9e50c42d23eda24bf04b9";
+
+/// V16: plain (270).
+pub(crate) const V16_CONNECT_PLAIN: &str = "
+    8dbbfcbbfb10010680020101050054430400001400000000020007636f6e6e6563740000000000000000000300036170
+    700200046c6976650008666c61736856657202000e57494e2032302c302c302c323836000673776655726c0200000005
+    746355726c02001b72746d66703a2f2f3132372e302e302e313a323936302f6c6976650004667061640100000c636170
+    6162696c697469657300406d600000000000000b617564696f436f646563730040abee0000000000000b766964656f43
+    6f6465637300406f800000000000000d766964656f46756e6374696f6e003ff000000000000000077061676555726c02
+    0000000e6f626a656374456e636f64696e67004008000000000000000009";
+
+/// V16: UDP 2960>39774 sid 02000000 (180).
+pub(crate) const V16_RESULT: &str = "
+    bee7db88b108da3a0def01b233033a93fb7b66a476c9b0cdc5ada46e465bfe195fcf6aeb547e68d27b5dbbaad8966241
+    c32d7e13878f2ed48a6768174dae03076a38c6258be6b434da924b42b00634ccdeff9c3c3bdf2bca296d30459ba94d09
+    91e3b44bd4514ba4f07b79910e2c3fc4ef050247e30de1adea343a045fe95f9c47c62dab5dbcc4abb33c77a77e5cdaca
+    76936e10edecf7b0d85429e9c6ccd447c0b3a668c93db760516abda575dc835069cefd6c";
+
+/// V16: plain (174).
+pub(crate) const V16_RESULT_PLAIN: &str = "
+    4ebbfcbbfc510003027f0110009e80020101050054430400020a020014000000000200075f726573756c740000000000
+    00000000050300056c6576656c0200067374617475730004636f646502001d4e6574436f6e6e656374696f6e2e436f6e
+    6e6563742e53756363657373000b6465736372697074696f6e020014436f6e6e656374696f6e20737563636565646564
+    000e6f626a656374456e636f64696e67004008000000000000000009ffff";
+
+/// V16: S (128).
+pub(crate) const V16_S: &str = "
+    a12c32bbc8131db998bfd1af89feb391580e49058a1818b78467cd5f8d2c99933ec9542c1c0f21d72cb319c6ec4026ff
+    4783973e4e63d6c4ec6269e2a105674a24ccb47cb619100c491581afc794263f842abeb28646330c0212ea549d90f8f8
+    a573eddc4df5c00d97d71f69f3fde95117a0b293073c0711868cd5053da90bda";
+
+/// V16: initiator peer id = SHA-256(certificate) (32).
+pub(crate) const V16_PEER_ID: &str = "
+    8f2c35109106e3522f46f2f9a157e3d1e773336387831c8846927f2500779b4f";
+
+/// V16: K i->r (16).
+pub(crate) const V16_K_IR: &str = "38a3f0334fbd8eca164dac917b7657ec";
+
+/// V16: K r->i (16).
+pub(crate) const V16_K_RI: &str = "2cad7e350e0b1ccadead7ceca22b6896";
+
+/// V16: initiator nonce (32).
+pub(crate) const V16_NONCE_I: &str = "
+    7ad3641b393531f3d7989ec392e5abb5dab34d868c82718de6e69ef72742a310";
+
+/// V16: responder nonce (32).
+pub(crate) const V16_NONCE_R: &str = "
+    02eeb6ccb57bc9983c072d97598f3f768a25fb80d6d065f2a200673bba2b91e2";
+
+/// V17: K i->r (first 16 = AES key) (32).
+pub(crate) const V17_K_IR: &str = "
+    01e7db52bc14f6ba0aa0047ea5d19f40167d9551d27e62f771b73eb03e17aadc";
+
+/// V17: HMAC key i->r = HMAC(S, K i->r) (32).
+pub(crate) const V17_MAC_IR: &str = "
+    40fda92062197117a1e82d51333d4c0622946b32051158599e3d93dd4531d895";
+
+/// V17: K r->i (32).
+pub(crate) const V17_K_RI: &str = "
+    9608443150be8675d688e31bb5ad786958ee14cba85f24c85c21d7a9bdb73374";
+
+/// V17: HMAC key r->i (32).
+pub(crate) const V17_MAC_RI: &str = "
+    ae10bce6951088ce692b60034e2971457fe6b44c263fd5d82a97af4a9e05e17d";
+
+/// V17: i->r UDP payload, session id 02000000 (68).
+pub(crate) const V17_IR_DATAGRAM: &str = "
+    c18b5efc073d1bccc4b645309ee394410f04e844c128396b8b1adb7bd8f96780b27098f1a27c14b185777f2d94bf29c2
+    d5adc6b9e77abdda4216dcf0b3ab14fbb174fda2";
+
+/// V17: i->r sequence number 2, packet (47).
+pub(crate) const V17_IR_PACKET: &str = "
+    8110002200020201140000000002000c63726561746553747265616d00400000000000000005ffffffffffffffffff";
+
+/// V17: r->i UDP payload, session id 02000000 (36).
+pub(crate) const V17_RI_DATAGRAM: &str = "
+    11a5268238b8548f2b1d720d34f5aedca2ad2d0825ecc7afd30aa1fbf2d4a9db85cc86df";
+
+/// V17: r->i sequence number 6, packet (15).
+pub(crate) const V17_RI_PACKET: &str = "02ec00010051000405ff7f01ffffff";
