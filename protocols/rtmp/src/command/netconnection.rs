@@ -1,0 +1,549 @@
+//! NetConnection commands (RTMP 1.0 §7.2.1): connect, createStream, calls, and what encoders
+//! send besides.
+
+use bytes::Bytes;
+use ramona_amf::{Object, Value};
+use ramona_media::{MediaFrame, MediaKind};
+
+use super::netstream::{Decision, NetStream, PublishRefusal, Queues};
+use super::on_status::{Level, command, command_with, connect_result, put_key, put_number, status};
+use super::{Command, CommandError, amf0_body, check_length};
+use crate::chunk::{MAX_PAYLOAD, TooLong};
+use crate::close::{CloseKind, CloseReason};
+use crate::event::{Connect, Event};
+use crate::limits::{MAX_CONNECT_MEMBERS, MAX_STREAMS, MAX_URL};
+use crate::message::{Message, StreamId, kind};
+use crate::url::application;
+
+/// Why a connect is refused (STA-02 to STA-04).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectCode {
+    /// By the script, or because the application did not load: NetConnection.Connect.Rejected.
+    Rejected,
+    /// There is no such application: NetConnection.Connect.InvalidApp.
+    InvalidApp,
+    /// Anything else: NetConnection.Connect.Failed.
+    Failed,
+}
+
+impl RejectCode {
+    fn code(self) -> &'static [u8] {
+        match self {
+            Self::Rejected => b"NetConnection.Connect.Rejected",
+            Self::InvalidApp => b"NetConnection.Connect.InvalidApp",
+            Self::Failed => b"NetConnection.Connect.Failed",
+        }
+    }
+}
+
+const CONNECTION: StreamId = StreamId(0);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Connect,
+    Publish(StreamId),
+    Play(StreamId),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Before connect, and while it waits for a decision: the transaction, and what Enhanced RTMP
+    /// properties are answered with.
+    Connecting {
+        transaction: f64,
+        properties: Vec<u8>,
+    },
+    Connected,
+    Closed,
+}
+
+/// The command state machine of one connection, whatever carries its messages: decoded messages
+/// in, messages and events out. RTMP carries it in chunks ([`Session`](crate::Session)), RTMFP in
+/// flows.
+#[derive(Debug)]
+pub struct NetConnection {
+    phase: Phase,
+    pending: Option<Pending>,
+    object_encoding: u8,
+    /// At most [`MAX_STREAMS`], in no order.
+    streams: Vec<NetStream>,
+    queues: Queues,
+    closed: Option<CloseReason>,
+}
+
+impl Default for NetConnection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NetConnection {
+    /// A connection on which nothing was said yet.
+    pub fn new() -> Self {
+        Self {
+            phase: Phase::Connecting { transaction: 0.0, properties: Vec::new() },
+            pending: None,
+            object_encoding: 0,
+            streams: Vec::new(),
+            queues: Queues::default(),
+            closed: None,
+        }
+    }
+
+    /// True while a decision (connect, publish, play) is open: no message may be given.
+    pub fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// True from the acceptance of connect until the end.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    /// The next message to the peer.
+    pub fn poll_message(&mut self) -> Option<Message> {
+        self.queues.messages.pop_front()
+    }
+
+    /// The next event. [`Event::Closed`] is not among them: see [`closed`](Self::closed).
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.queues.events.pop_front()
+    }
+
+    /// Why the connection is over, once it is.
+    pub fn closed(&self) -> Option<&CloseReason> {
+        self.closed.as_ref()
+    }
+
+    /// Takes one message: commands, media and data. Other types mean nothing here.
+    ///
+    /// # Errors
+    /// [`CommandError`] when the peer broke the protocol; the connection is then of no more use.
+    pub fn handle_message(&mut self, message: Message) -> Result<(), CommandError> {
+        match message.kind {
+            kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => {
+                let command = Command::read(message.kind, &message.payload)?;
+                self.handle_command(message.stream, command)
+            }
+            _ => {
+                self.handle_media(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an audio, video or data message; anything else means nothing.
+    pub(crate) fn handle_media(&mut self, message: Message) {
+        let (media, payload) = match message.kind {
+            kind::AUDIO => (MediaKind::Audio, message.payload),
+            kind::VIDEO => (MediaKind::Video, message.payload),
+            kind::DATA_AMF0 => (MediaKind::Data, message.payload),
+            kind::DATA_AMF3 => (MediaKind::Data, amf0_body(true, &message.payload)),
+            _ => return,
+        };
+        if let Some(stream) = self.streams.iter().find(|stream| stream.id == message.stream) {
+            let frame = MediaFrame::new(media, message.timestamp_ms, payload);
+            stream.handle_media(frame, &mut self.queues);
+        }
+    }
+
+    /// The player's buffer, from a user control message.
+    pub(crate) fn handle_buffer_length(&mut self, stream: StreamId, length_ms: u32) {
+        if self.streams.iter().any(|known| known.id == stream) {
+            self.queues.events.push_back(Event::BufferLength { stream, length_ms });
+        }
+    }
+
+    fn handle_command(&mut self, stream: StreamId, command: Command) -> Result<(), CommandError> {
+        match &self.phase {
+            Phase::Closed => return Ok(()),
+            Phase::Connecting { .. } if command.name == "connect" => return self.connect(command),
+            Phase::Connecting { .. } => return Err(CommandError::BeforeConnect(command.name)),
+            Phase::Connected => {}
+        }
+        if self.handle_stream_command(stream, &command)? {
+            return Ok(());
+        }
+        let transaction = command.transaction;
+        match &command.name[..] {
+            b"connect" => return Err(CommandError::ConnectTwice),
+            b"createStream" => self.create_stream(transaction)?,
+            b"deleteStream" => self.delete_stream(&command),
+            b"close" if stream == CONNECTION => self.end(CloseReason::Peer),
+            // Answers to what the server called; it expects none.
+            b"_result" | b"_error" | b"onStatus" | b"close" => {}
+            // Names that the connection owns (CLI-21), without meaning over RTMP.
+            b"setPeerInfo" | b"initStream" => {}
+            b"getStreamLength" => {
+                let mut body = command_body(transaction);
+                put_number(&mut body, 0.0);
+                self.answer_quietly(transaction, body.into());
+            }
+            b"FCPublish" => self.answer_fc(&command, "onFCPublish", "NetStream.Publish.Start"),
+            b"FCUnpublish" => {
+                self.answer_fc(&command, "onFCUnpublish", "NetStream.Unpublish.Success");
+            }
+            b"FCSubscribe" => self.answer_fc(&command, "onFCSubscribe", "NetStream.Play.Start"),
+            b"FCUnsubscribe" => {
+                self.answer_fc(&command, "onFCUnsubscribe", "NetStream.Play.Stop");
+            }
+            b"releaseStream" | b"_checkbw" => {
+                self.answer_quietly(transaction, command_body(transaction).into());
+            }
+            _ => {
+                let Command { name, args, .. } = command;
+                self.queues.events.push_back(Event::Call { transaction, name, args });
+            }
+        }
+        Ok(())
+    }
+
+    /// True when the command was one of NetStream.
+    fn handle_stream_command(
+        &mut self,
+        id: StreamId,
+        command: &Command,
+    ) -> Result<bool, CommandError> {
+        let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) else {
+            return match &command.name[..] {
+                b"publish" | b"play" | b"play2" => {
+                    Err(CommandError::UnknownStream { name: command.name.clone(), stream: id })
+                }
+                // May cross with the end of the stream, or be meant for none.
+                b"closeStream" | b"pause" | b"pauseRaw" | b"seek" | b"receiveAudio"
+                | b"receiveVideo" => Ok(true),
+                _ => Ok(false),
+            };
+        };
+        let decision = stream.handle_command(command, &mut self.queues)?;
+        match decision {
+            Some(Decision::Publish) => self.pending = Some(Pending::Publish(id)),
+            Some(Decision::Play) => self.pending = Some(Pending::Play(id)),
+            Some(Decision::None) | None => {}
+        }
+        Ok(decision.is_some())
+    }
+
+    fn connect(&mut self, command: Command) -> Result<(), CommandError> {
+        let properties = match command.object {
+            Ok(Value::Object(object)) => object,
+            Ok(Value::EcmaArray(members)) => Object { type_name: None, members },
+            Ok(_) => return Err(CommandError::NoConnectObject),
+            Err(error) => return Err(CommandError::Amf { name: command.name, error }),
+        };
+        if properties.members.len() > MAX_CONNECT_MEMBERS {
+            return Err(CommandError::TooManyMembers(properties.members.len()));
+        }
+        let text = |key| properties.get(key).and_then(Value::as_string).cloned();
+        let (app, tc_url) = (text("app").unwrap_or_default(), text("tcUrl").unwrap_or_default());
+        check_length("app", app.len(), MAX_URL)?;
+        check_length("tcUrl", tc_url.len(), MAX_URL)?;
+        let encoding = properties.get("objectEncoding").and_then(Value::as_number);
+        self.object_encoding = if encoding == Some(3.0) { 3 } else { 0 };
+        self.phase = Phase::Connecting {
+            transaction: command.transaction,
+            properties: enhanced_properties(&properties),
+        };
+        self.pending = Some(Pending::Connect);
+        let (path, query) = application(&tc_url, &app);
+        let object_encoding = self.object_encoding;
+        let args = command.args;
+        let connect = Connect { app, tc_url, path, query, properties, args, object_encoding };
+        self.queues.events.push_back(Event::Connect(Box::new(connect)));
+        Ok(())
+    }
+
+    fn create_stream(&mut self, transaction: f64) -> Result<(), CommandError> {
+        if self.streams.len() >= MAX_STREAMS {
+            return Err(CommandError::TooManyStreams);
+        }
+        let is_free = |id: &u32| self.streams.iter().all(|stream| stream.id.0 != *id);
+        let id = (1..=MAX_STREAMS as u32).find(is_free).ok_or(CommandError::TooManyStreams)?;
+        self.streams.push(NetStream::new(StreamId(id)));
+        let mut body = command_body(transaction);
+        put_number(&mut body, f64::from(id));
+        self.queues.command(CONNECTION, body.into());
+        Ok(())
+    }
+
+    fn delete_stream(&mut self, command: &Command) {
+        let [id] = command.arguments();
+        let found = id
+            .as_number()
+            .and_then(|id| self.streams.iter().position(|stream| f64::from(stream.id.0) == id));
+        if let Some(index) = found {
+            self.streams.swap_remove(index).stop(&mut self.queues);
+        }
+    }
+
+    /// A `_result` that encoders wait for, though nothing depends on it.
+    fn answer_quietly(&mut self, transaction: f64, body: Bytes) {
+        if transaction != 0.0 {
+            self.queues.command(CONNECTION, body);
+        }
+    }
+
+    /// FCPublish and its kin: `_result`, then the command that FMLE and Flash wait for.
+    fn answer_fc(&mut self, command: &Command, answer: &str, code: &str) {
+        let transaction = command.transaction;
+        self.answer_quietly(transaction, command_body(transaction).into());
+        let [name] = command.arguments();
+        let name = name.as_string().cloned().unwrap_or_default();
+        let body = status(answer.as_bytes(), 0.0, Level::Status, code.as_bytes(), &name);
+        self.queues.command(CONNECTION, body);
+    }
+
+    /// Nothing is sent or accepted from now on; the first reason stays.
+    pub(crate) fn end(&mut self, reason: CloseReason) {
+        self.phase = Phase::Closed;
+        self.pending = None;
+        self.streams.clear();
+        self.closed.get_or_insert(reason);
+    }
+
+    /// Accepts the pending connect (STA-01). `info_members` are AMF0 members (key, value, …, no
+    /// end marker) for the info object. Without effect when no connect is pending.
+    pub fn accept_connect(&mut self, info_members: &[u8]) {
+        let Phase::Connecting { transaction, properties } = &self.phase else { return };
+        if self.pending.take_if(|pending| *pending == Pending::Connect).is_none() {
+            return;
+        }
+        let encoding = self.object_encoding;
+        let body = connect_result(*transaction, encoding, properties, info_members);
+        self.queues.command(CONNECTION, body);
+        self.phase = Phase::Connected;
+    }
+
+    /// Refuses the pending connect (STA-02 to STA-04), says `close` and ends the connection.
+    /// Without effect when no connect is pending.
+    pub fn reject_connect(&mut self, code: RejectCode, description: &[u8]) {
+        let Phase::Connecting { transaction, .. } = self.phase else { return };
+        if self.pending.take_if(|pending| *pending == Pending::Connect).is_none() {
+            return;
+        }
+        let body = status(b"_error", transaction, Level::Error, code.code(), description);
+        self.queues.command(CONNECTION, body);
+        self.queues.command(CONNECTION, command(b"close", 0.0).into());
+        self.end(CloseReason::Rejected);
+    }
+
+    /// The stream, if it is the one that the pending decision is about.
+    fn decide(&mut self, decided: Pending, id: StreamId) -> Option<(&mut NetStream, &mut Queues)> {
+        self.pending.take_if(|pending| *pending == decided)?;
+        self.stream(id)
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<(&mut NetStream, &mut Queues)> {
+        let stream = self.streams.iter_mut().find(|stream| stream.id == id)?;
+        Some((stream, &mut self.queues))
+    }
+
+    /// Accepts the pending publish (STA-15). Without effect when it is not pending.
+    pub fn accept_publish(&mut self, stream: StreamId) {
+        if let Some((stream, queues)) = self.decide(Pending::Publish(stream), stream) {
+            stream.accept_publish(queues);
+        }
+    }
+
+    /// Refuses the pending publish (STA-13, STA-14). Without effect when it is not pending.
+    pub fn refuse_publish(&mut self, stream: StreamId, refusal: &PublishRefusal) {
+        if let Some((stream, queues)) = self.decide(Pending::Publish(stream), stream) {
+            stream.refuse_publish(refusal, queues);
+        }
+    }
+
+    /// Accepts the pending play (STA-08); `running` tells that the publication runs (STA-12), the
+    /// two rights go out as `|RtmpSampleAccess` (LIS-06). Without effect when it is not pending.
+    pub fn accept_play(
+        &mut self,
+        stream: StreamId,
+        running: bool,
+        audio_sample_access: bool,
+        video_sample_access: bool,
+    ) {
+        if let Some((stream, queues)) = self.decide(Pending::Play(stream), stream) {
+            stream.accept_play(running, (audio_sample_access, video_sample_access), queues);
+        }
+    }
+
+    /// Refuses the pending play (STA-10). Without effect when it is not pending.
+    pub fn refuse_play(&mut self, stream: StreamId, text: &[u8]) {
+        if let Some((stream, queues)) = self.decide(Pending::Play(stream), stream) {
+            stream.refuse_play(text, queues);
+        }
+    }
+
+    /// The publication that `stream` plays has started (STA-12).
+    pub fn play_published(&mut self, stream: StreamId) {
+        if let Some((stream, queues)) = self.stream(stream) {
+            stream.play_published(queues);
+        }
+    }
+
+    /// The publication that `stream` plays has ended (STA-12).
+    pub fn play_unpublished(&mut self, stream: StreamId) {
+        if let Some((stream, queues)) = self.stream(stream) {
+            stream.play_unpublished(queues);
+        }
+    }
+
+    /// Status `NetStream.<code>` if one is given, then the command `close`: what the stream
+    /// published or played is over (STA-16). No event follows.
+    pub fn close_stream_with_status(
+        &mut self,
+        stream: StreamId,
+        code: Option<&[u8]>,
+        description: &[u8],
+    ) {
+        let of_this = [Pending::Publish(stream), Pending::Play(stream)];
+        self.pending.take_if(|pending| of_this.contains(pending));
+        if let Some((stream, queues)) = self.stream(stream) {
+            stream.close_with_status(code, description, queues);
+        }
+    }
+
+    /// Answers a call with AMF0 values. Nothing is sent for transaction 0, which expects none.
+    ///
+    /// # Errors
+    /// [`TooLong`] when the values do not fit a message; nothing is sent then.
+    pub fn answer_call(&mut self, transaction: f64, values: &[u8]) -> Result<(), TooLong> {
+        if transaction == 0.0 {
+            return Ok(());
+        }
+        self.command_of_script(b"_result", transaction, values)
+    }
+
+    /// Answers a call with STA-06. Nothing is sent for transaction 0, which expects none.
+    pub fn fail_call(&mut self, transaction: f64, text: &[u8]) {
+        if transaction != 0.0 && self.is_connected() {
+            let code = b"NetConnection.Call.Failed";
+            let body = status(b"_error", transaction, Level::Error, code, text);
+            self.queues.command(CONNECTION, body);
+        }
+    }
+
+    /// `_result` of transaction 0 with AMF0 values: writeMessage outside a call (WRI-02).
+    ///
+    /// # Errors
+    /// As [`answer_call`](Self::answer_call).
+    pub fn write_message(&mut self, values: &[u8]) -> Result<(), TooLong> {
+        self.command_of_script(b"_result", 0.0, values)
+    }
+
+    /// Calls a function of the client (WRI-01): transaction 0, no answer.
+    ///
+    /// # Errors
+    /// As [`answer_call`](Self::answer_call).
+    pub fn invoke(&mut self, name: &[u8], args: &[u8]) -> Result<(), TooLong> {
+        self.command_of_script(name, 0.0, args)
+    }
+
+    /// A raw message, type 4 (WRI-03).
+    ///
+    /// # Errors
+    /// As [`answer_call`](Self::answer_call).
+    pub fn write_raw(&mut self, data: &[u8]) -> Result<(), TooLong> {
+        check_payload(data.len())?;
+        if self.is_connected() {
+            let payload = Bytes::copy_from_slice(data);
+            self.queues.messages.push_back(Message::control(kind::USER_CONTROL, payload));
+        }
+        Ok(())
+    }
+
+    /// Status `NetConnection.<code>` (WRI-04): answer to the call of that transaction, or
+    /// `onStatus` outside one.
+    pub fn status(&mut self, transaction: Option<f64>, code: &[u8], description: &[u8]) {
+        if !self.is_connected() {
+            return;
+        }
+        let level = Level::of_code(code);
+        let name: &[u8] = match (transaction, level) {
+            (None, _) => b"onStatus",
+            (Some(_), Level::Error) => b"_error",
+            (Some(_), Level::Status) => b"_result",
+        };
+        let code = [b"NetConnection.", code].concat();
+        let body = status(name, transaction.unwrap_or(0.0), level, &code, description);
+        self.queues.command(CONNECTION, body);
+    }
+
+    /// Says why (STA-07), says `close` and ends the connection.
+    pub fn close(&mut self, close: CloseKind) {
+        self.close_with(close, CloseReason::Local(close));
+    }
+
+    /// As [`close`](Self::close), with a reason of the carrier.
+    pub(crate) fn close_with(&mut self, close: CloseKind, reason: CloseReason) {
+        if self.closed.is_some() {
+            return;
+        }
+        let code: Option<&[u8]> = match close {
+            CloseKind::Normal => None,
+            CloseKind::IdleTimeout => Some(b"NetConnection.Connect.IdleTimeout"),
+            CloseKind::AppShutdown => Some(b"NetConnection.Connect.AppShutdown"),
+        };
+        if let Some(code) = code {
+            let text = b"Client closed by server side";
+            self.queues.command(CONNECTION, status(b"_error", 0.0, Level::Error, code, text));
+        }
+        self.queues.command(CONNECTION, command(b"close", 0.0).into());
+        self.end(reason);
+    }
+
+    /// A command whose values come from a script. They may hold AMF3, so a client that speaks it
+    /// gets them in a message of that type.
+    fn command_of_script(
+        &mut self,
+        name: &[u8],
+        transaction: f64,
+        values: &[u8],
+    ) -> Result<(), TooLong> {
+        check_payload(name.len() + values.len() + 32)?;
+        if !self.is_connected() {
+            return Ok(());
+        }
+        let mut payload = command_with(name, transaction, values);
+        if self.object_encoding == 3 {
+            payload = [&[0], &payload[..]].concat().into();
+            let kind = kind::COMMAND_AMF3;
+            let message = Message { kind, stream: CONNECTION, timestamp_ms: 0, payload };
+            self.queues.messages.push_back(message);
+        } else {
+            self.queues.command(CONNECTION, payload);
+        }
+        Ok(())
+    }
+}
+
+fn command_body(transaction: f64) -> Vec<u8> {
+    command(b"_result", transaction)
+}
+
+fn check_payload(length: usize) -> Result<(), TooLong> {
+    if length > MAX_PAYLOAD { Err(TooLong(length)) } else { Ok(()) }
+}
+
+/// Enhanced RTMP ("Enhancing NetConnection connect Command"): a server names the codecs it takes
+/// in the properties of the result. Bodies pass untouched, so the client's own list is repeated,
+/// and of the newer maps everything can be forwarded (bit 2).
+fn enhanced_properties(connect: &Object) -> Vec<u8> {
+    const CAN_FORWARD: f64 = 4.0;
+    let mut out = Vec::new();
+    if let Some(list @ Value::Array(_)) = connect.get("fourCcList") {
+        let mut value = Vec::new();
+        if list.encode_amf0(&mut value).is_ok() {
+            put_key(&mut out, "fourCcList");
+            out.extend_from_slice(&value);
+        }
+    }
+    for key in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+        let map = Value::from(Object::new().with("*", CAN_FORWARD));
+        let mut value = Vec::new();
+        if connect.get(key).is_some() && map.encode_amf0(&mut value).is_ok() {
+            put_key(&mut out, key);
+            out.extend_from_slice(&value);
+        }
+    }
+    out
+}
