@@ -67,5 +67,5 @@ fn check_prints_warnings_and_fails_on_a_bad_target() {
     std::fs::write(folder.path().join("ramona.ini"), "servers.targets = nowhere\n").unwrap();
     let output = ramona(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
-    assert!(text(&output.stdout).contains("ramona.ini:1: servers.targets: target \"nowhere\""));
+    assert!(text(&output.stdout).contains("ramona.ini:1: servers.targets: entry \"nowhere\""));
 }

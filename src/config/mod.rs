@@ -8,7 +8,6 @@
 //! | `settings.rs` | the file's entries joined with the table: what was set, what is the default |
 //! | `sections.rs` | [`Config`]: one section per component |
 //! | `load.rs` | which file is read (CFG-01) |
-//! | `targets.rs` | `servers.targets` (CFG-08) |
 //! | `link_policy.rs` | may the link port be opened? |
 //! | `problem.rs` | what is wrong, in which file and line |
 //!
@@ -23,12 +22,10 @@ mod keys;
 mod link_policy;
 mod load;
 mod problem;
-mod secret;
 mod sections;
 mod settings;
 #[cfg(test)]
 mod shipped;
-mod targets;
 mod value;
 
 pub use ini::{Entry, Ini};
@@ -36,9 +33,7 @@ pub use keys::{KEYS, Key, Kind};
 pub use link_policy::LinkPolicy;
 pub use load::{DEFAULT_FILES, Loaded, MAX_FILE_BYTES};
 pub use problem::{ConfigError, Problem, Severity};
-pub use secret::Secret;
 pub use sections::{
     Config, Http, HttpIndex, Logs, Media, Metrics, Overrides, Rtmfp, Rtmp, Script, Servers,
     WebSocket,
 };
-pub use targets::{Target, parse_target};

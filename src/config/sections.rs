@@ -4,19 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ramona_cluster::{SHORT_SECRET, Secret, Target};
+
 use super::ini::Ini;
 use super::keys::{Key, Kind, is_engine_section};
 use super::link_policy::LinkPolicy;
 use super::problem::{Problem, Severity};
-use super::secret::Secret;
 use super::settings::Settings;
-use super::targets::Target;
 use super::value::{self, Outcome};
 use crate::telemetry::LogLevel;
-
-/// Shortest `servers.secret` that is accepted without a warning: 16 random characters of a
-/// base64 alphabet are 96 bits.
-const SHORT_SECRET: usize = 16;
 
 /// The whole configuration of a node, validated.
 ///
@@ -318,7 +314,7 @@ fn servers(set: &mut Settings<'_>) -> Servers {
     let mut servers = Servers {
         bind: set.bind("servers.host", "servers.port"),
         targets: set.targets("servers.targets"),
-        secret: set.any("servers.secret").map(Secret::new),
+        secret: set.any("servers.secret").and_then(Secret::new),
         insecure: set.boolean("servers.insecure"),
         heartbeat,
         timeout: set.seconds("servers.timeout"),
@@ -333,7 +329,7 @@ fn servers(set: &mut Settings<'_>) -> Servers {
     servers.share.retain(|name| !name.is_empty());
     at_least(set, "servers.timeout", &mut servers.timeout, heartbeat * 2);
     at_least(set, "servers.backoffMax", &mut servers.backoff_max, servers.backoff_min);
-    if servers.secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORT_SECRET) {
+    if servers.secret.as_ref().is_some_and(Secret::is_short) {
         let text = format!("shorter than {SHORT_SECRET} characters, others may guess it");
         set.report_key(Severity::Warning, "servers.secret", text);
     }

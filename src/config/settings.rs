@@ -5,10 +5,11 @@ use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ramona_cluster::{Target, parse_targets};
+
 use super::ini::{Entry, Ini};
 use super::keys::{self, KEYS, Key, Kind};
 use super::problem::{Problem, Severity};
-use super::targets::{self, Target};
 use super::value::{self, Outcome};
 
 /// Edits up to which a key outside of the node's sections is taken for a typing error
@@ -181,15 +182,12 @@ impl<'a> Settings<'a> {
 
     /// `servers.targets`: a bad entry is an error, the others are kept (CFG-08).
     pub(super) fn targets(&mut self, name: &'static str) -> Vec<Target> {
-        let list = self.any(name).unwrap_or_default();
-        let mut all = Vec::new();
-        for entry in targets::entries(list) {
-            match targets::parse_target(entry) {
-                Ok(target) => all.push(target),
-                Err(text) => self.report_key(Severity::Error, name, text),
-            }
+        let (targets, errors) = parse_targets(self.any(name).unwrap_or_default());
+        for error in errors {
+            let text = format!("entry {:?} is not used: {}", error.entry, error.problem);
+            self.report_key(Severity::Error, name, text);
         }
-        all
+        targets
     }
 
     /// What scripts see of the node's own keys besides what the file has as written: defaults of

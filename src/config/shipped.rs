@@ -108,3 +108,30 @@ fn the_shipped_file_with_every_key_switched_on_says_the_same_as_the_defaults() {
     assert_eq!(of(&loaded.config), of(&Config::default()));
     assert!(Key::find("servers.targets").is_some());
 }
+
+#[test]
+fn the_cluster_files_are_a_chain_of_three_nodes_on_their_own_ports() {
+    let load = |name: &str| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/cluster/{name}.ini"));
+        let text = std::fs::read(file).unwrap();
+        let loaded = Config::parse(&text, None, Path::new("."), &Overrides::default()).unwrap();
+        assert_eq!(loaded.problems, []);
+        loaded.config
+    };
+    let nodes = ["a", "b", "c"].map(load);
+    let mut ports: Vec<_> = nodes
+        .iter()
+        .flat_map(|node| [node.rtmp.bind, node.http.bind, node.servers.bind])
+        .map(|bind| bind.unwrap().port())
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 9, "{ports:?}");
+    for (node, next) in nodes.iter().zip(nodes[1..].iter().map(Some).chain([None])) {
+        let dialled: Vec<_> = node.servers.targets.iter().map(|t| t.address.to_string()).collect();
+        let expected: Vec<_> =
+            next.map(|next| next.servers.bind.unwrap().to_string()).into_iter().collect();
+        assert_eq!(dialled, expected);
+        assert_eq!(node.host, node.rtmp.bind.map(|bind| format!("127.0.0.1:{}", bind.port())));
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use ramona_cluster::HostPort;
+
 use super::keys::{Key, Kind};
-use super::targets::split_host_port;
 
 /// What a text turned out to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,14 +80,9 @@ pub(super) fn ip(text: &str) -> Outcome<IpAddr> {
 
 /// A public address (CFG-06): kept as it is written.
 pub(super) fn host(text: &str) -> Outcome<String> {
-    let alone = format!("{text}:1");
-    let with_port = |(_, port): (&str, &str)| {
-        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
-    if split_host_port(text).is_some_and(with_port) || split_host_port(&alone).is_some() {
-        Outcome::Fine(text.to_owned())
-    } else {
-        Outcome::Wrong
+    match HostPort::parse(text, Some(1)) {
+        Ok(_) => Outcome::Fine(text.to_owned()),
+        Err(_) => Outcome::Wrong,
     }
 }
 
