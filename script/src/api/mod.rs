@@ -1,0 +1,41 @@
+//! The objects of the script API: for each class what it is in Lua, and the functions that its
+//! Lua side calls.
+
+mod mona;
+pub(crate) mod names;
+mod publication;
+mod qos;
+mod server;
+mod writer;
+
+use crate::core::Core;
+
+/// The prelude, in the order of its loading.
+pub(crate) const PRELUDE: &[(&str, &str)] = &[
+    ("object", include_str!("../object.lua")),
+    ("env", include_str!("../env.lua")),
+    ("dispatch", include_str!("../dispatch.lua")),
+    ("view", include_str!("view.lua")),
+    ("qos", include_str!("qos.lua")),
+    ("client", include_str!("client.lua")),
+    ("writer", include_str!("writer.lua")),
+    ("servers", include_str!("servers.lua")),
+    ("server", include_str!("server.lua")),
+    ("publication", include_str!("publication.lua")),
+    ("listener", include_str!("listener.lua")),
+    ("groups", include_str!("groups.lua")),
+    ("mona", include_str!("mona.lua")),
+];
+
+impl Core {
+    /// Everything that the prelude calls.
+    pub(crate) fn add_natives(&self) -> mlua::Result<()> {
+        self.add_log_natives()?;
+        self.add_app_natives()?;
+        self.add_mona_natives()?;
+        self.add_server_natives()?;
+        self.add_writer_natives()?;
+        self.add_publication_natives()?;
+        self.add_qos_natives()
+    }
+}

@@ -1,0 +1,74 @@
+//! Numbers that move by themselves (QOS-*, CLI-07, CLI-08, PUB-14).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mlua::LuaString;
+
+use crate::core::Core;
+use crate::host::{ClientId, ListenerId, MediaQos, PublicationId, Qos};
+
+fn number(qos: &Qos, name: &[u8]) -> f64 {
+    match name {
+        b"byteRate" => qos.byte_rate.load(Relaxed) as f64,
+        b"lostRate" => f64::from(qos.lost_ppm.load(Relaxed)) / 1_000_000.0,
+        b"latency" => f64::from(qos.latency_ms.load(Relaxed)),
+        b"droppedFrames" => qos.dropped_frames.load(Relaxed) as f64,
+        b"lastSendingTime" => qos.last_sending_ms.load(Relaxed) as f64,
+        // QOS-04: congestionRate is unknown.
+        _ => 0.0,
+    }
+}
+
+fn kind<'a>(media: &'a MediaQos, kind: &[u8]) -> &'a Qos {
+    match kind {
+        b"audio" => &media.audio,
+        b"video" => &media.video,
+        _ => &media.data,
+    }
+}
+
+impl Core {
+    /// PUB-14: milliseconds of the last media message.
+    pub(crate) fn last_time(&self, id: PublicationId) -> u32 {
+        let publications = self.publications.borrow();
+        publications.get(&id).map_or(0, |qos| qos.last_time_ms.load(Relaxed))
+    }
+
+    fn media_qos(&self, source: &[u8], id: u64) -> Option<Arc<MediaQos>> {
+        match source {
+            b"publication" => self.publications.borrow().get(&PublicationId(id)).cloned(),
+            b"listener" => self.listeners.borrow().get(&ListenerId(id)).cloned(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn add_qos_natives(&self) -> mlua::Result<()> {
+        self.native(
+            "qos",
+            |core, _, (source, id, media, name): (LuaString, Option<u64>, LuaString, LuaString)| {
+                let Some(id) = id else { return Ok(0.0) };
+                let name = name.as_bytes();
+                if &*source.as_bytes() == b"client" {
+                    // The main writer: half of the measured round trip.
+                    let clients = core.clients.borrow();
+                    let ping = clients.get(&ClientId(id)).map_or(0, |s| s.ping_ms.load(Relaxed));
+                    return Ok(if &*name == b"latency" { f64::from(ping) / 2.0 } else { 0.0 });
+                }
+                let qos = core.media_qos(&source.as_bytes(), id);
+                Ok(qos.map_or(0.0, |qos| number(kind(&qos, &media.as_bytes()), &name)))
+            },
+        )?;
+        self.native("client_stat", |core, _, (id, name): (u64, LuaString)| {
+            let clients = core.clients.borrow();
+            let Some(stats) = clients.get(&ClientId(id)) else { return Ok(0.0) };
+            Ok(match &*name.as_bytes() {
+                b"ping" => f64::from(stats.ping_ms.load(Relaxed).min(u32::from(u16::MAX))),
+                _ => stats.last_reception_ms.load(Relaxed) as f64,
+            })
+        })?;
+        self.native("publication_time", |core, _, id: u64| {
+            Ok(f64::from(core.last_time(PublicationId(id))))
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! What the engine and the functions that Lua calls share.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table};
+
+use crate::app::Apps;
+use crate::engine::EngineConfig;
+use crate::host::{ClientId, ClientStats, Host, ListenerId, LogLevel, MediaQos, PublicationId};
+use crate::value::to_amf::Marks;
+
+/// Objects of scripts that the collector found (GEN-18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Garbage {
+    Publication(u64),
+    Member(u64),
+}
+
+/// Lua values that Rust needs often.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    /// The prelude's own table.
+    pub(crate) shared: Table,
+    pub(crate) date: Function,
+    pub(crate) collect: Function,
+    pub(crate) typed: Function,
+}
+
+/// State of the engine outside Lua. The functions given to Lua hold it, so it must not hold the
+/// Lua state itself; the values in `hooks` refer to the state weakly.
+pub(crate) struct Core {
+    pub(crate) host: Rc<dyn Host>,
+    pub(crate) config: EngineConfig,
+    /// Functions for the prelude.
+    pub(crate) natives: Table,
+    pub(crate) hooks: OnceCell<Hooks>,
+    pub(crate) marks: OnceCell<Marks>,
+    pub(crate) apps: RefCell<Apps>,
+    pub(crate) garbage: Rc<RefCell<Vec<Garbage>>>,
+    /// Buffer of the messages to servers, kept between calls.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) clients: RefCell<HashMap<ClientId, Arc<ClientStats>>>,
+    pub(crate) publications: RefCell<HashMap<PublicationId, Arc<MediaQos>>>,
+    pub(crate) listeners: RefCell<HashMap<ListenerId, Arc<MediaQos>>>,
+    /// Servers whose full queue was logged, until one message passes again.
+    pub(crate) full: RefCell<std::collections::HashSet<u64>>,
+    pub(crate) calls: Cell<u64>,
+    pub(crate) errors: Cell<u64>,
+    /// For closures that need it.
+    me: OnceCell<std::rc::Weak<Core>>,
+    lua: mlua::WeakLua,
+}
+
+impl Core {
+    pub(crate) fn new(
+        lua: &Lua,
+        host: Rc<dyn Host>,
+        config: EngineConfig,
+    ) -> mlua::Result<Rc<Self>> {
+        let www = config.dir.join("www");
+        let core = Rc::new(Self {
+            host,
+            natives: lua.create_table()?,
+            hooks: OnceCell::new(),
+            marks: OnceCell::new(),
+            apps: RefCell::new(Apps::new(www)),
+            garbage: Rc::default(),
+            scratch: RefCell::default(),
+            clients: RefCell::default(),
+            publications: RefCell::default(),
+            listeners: RefCell::default(),
+            full: RefCell::default(),
+            calls: Cell::new(0),
+            errors: Cell::new(0),
+            me: OnceCell::new(),
+            lua: lua.weak(),
+            config,
+        });
+        // Set once, right here.
+        let _ = core.me.set(Rc::downgrade(&core));
+        Ok(core)
+    }
+
+    /// The Lua state, unless it is being closed.
+    pub(crate) fn lua(&self) -> Option<Lua> {
+        self.lua.try_upgrade()
+    }
+
+    /// The folder of all applications.
+    pub(crate) fn www(&self) -> PathBuf {
+        self.config.dir.join("www")
+    }
+
+    /// Path of the application whose handler runs.
+    pub(crate) fn current_app(&self) -> String {
+        self.hooks
+            .get()
+            .and_then(|hooks| hooks.shared.raw_get::<mlua::LuaString>("current").ok())
+            .map(|path| path.to_string_lossy())
+            .unwrap_or_default()
+    }
+
+    /// Gives the prelude a function. It never raises and never panics into Lua: what goes wrong
+    /// inside is logged, and the answer is nothing.
+    pub(crate) fn native<A, R>(
+        &self,
+        name: &'static str,
+        body: impl Fn(&Core, &Lua, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()>
+    where
+        A: FromLuaMulti,
+        R: IntoLuaMulti + Default,
+    {
+        let Some(lua) = self.lua.try_upgrade() else { return Ok(()) };
+        let me = self.me.get().cloned().unwrap_or_default();
+        let function = lua.create_function(move |lua, args: A| {
+            let Some(core) = me.upgrade() else { return Ok(R::default()) };
+            match catch_unwind(AssertUnwindSafe(|| body(&core, lua, args))) {
+                Ok(Ok(result)) => Ok(result),
+                Ok(Err(error)) => {
+                    let text = format!("{name}: {error}");
+                    core.log_here(lua, LogLevel::Error, text.as_bytes());
+                    Ok(R::default())
+                }
+                Err(_) => {
+                    let text = format!("{name}: internal error");
+                    core.log_here(lua, LogLevel::Error, text.as_bytes());
+                    Ok(R::default())
+                }
+            }
+        })?;
+        self.natives.raw_set(name, function)
+    }
+}

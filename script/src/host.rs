@@ -1,0 +1,358 @@
+//! What the script side asks of the node, and what the node tells it.
+//!
+//! Calls are plain and never block: the node queues what they ask for. Everything a script
+//! wrote during a handler is sent by the node when the handler returned (GEN-17).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use bytes::Bytes;
+use ramona_media::{MediaFrame, MediaKind};
+
+/// A client of this node, for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// A live link to another node; a new link gets a new number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u64);
+
+/// One run of a publication, from its publish to its unpublish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicationId(pub u64);
+
+/// One subscription of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u64);
+
+/// Log levels of scripts (LOG-01), with MonaServer's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum LogLevel {
+    /// Something failed.
+    Error = 3,
+    /// Something is off.
+    Warn = 4,
+    /// An important event.
+    Note = 5,
+    /// Ordinary events.
+    Info = 6,
+    /// Details.
+    Debug = 7,
+    /// Everything.
+    Trace = 8,
+}
+
+/// One log line of a script or about one (LOG-03). The host escapes control bytes of `text`.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRecord<'a> {
+    /// How important it is.
+    pub level: LogLevel,
+    /// Path of the application (`""` is the root).
+    pub app: &'a str,
+    /// Last two parts of the Lua file's path; empty when no Lua statement is the cause.
+    pub file: &'a str,
+    /// Line of the calling Lua statement, 0 when unknown.
+    pub line: u32,
+    /// The message: bytes as the script gave them.
+    pub text: &'a [u8],
+}
+
+/// What became of a message to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// Queued in order.
+    Queued,
+    /// The link's outbound queue is full (CLU-26): the message was refused and counted.
+    Full,
+    /// The link is gone.
+    Gone,
+}
+
+/// Why a name could not be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The name is running already (MON-10).
+    AlreadyPublishing,
+    /// The node stops, or has as many publications as it allows.
+    Refused,
+}
+
+/// A message a script writes to a client (4.4).
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// WRI-01. `args` are AMF0 values (an AMF3 value is preceded by `0x11`).
+    Invocation {
+        /// Method name.
+        name: Bytes,
+        /// AMF0 values.
+        args: Bytes,
+    },
+    /// WRI-02: AMF0 values; `_result` of the call being handled, of transaction 0 outside one.
+    Message {
+        /// AMF0 values.
+        values: Bytes,
+    },
+    /// WRI-03.
+    Raw {
+        /// Bytes as they are.
+        data: Bytes,
+    },
+    /// WRI-04: `NetConnection.<code>`.
+    Status {
+        /// Code without its prefix.
+        code: Bytes,
+        /// Text for people.
+        description: Bytes,
+    },
+}
+
+/// Numbers of one direction of one kind of media that move by themselves (QOS-01..05).
+/// Sessions and publications write them, scripts read them.
+#[derive(Debug, Default)]
+pub struct Qos {
+    /// Bytes per second over the last window.
+    pub byte_rate: AtomicU64,
+    /// Lost messages, 0..1_000_000 parts per million.
+    pub lost_ppm: AtomicU32,
+    /// Mean of half round trips in milliseconds.
+    pub latency_ms: AtomicU32,
+    /// Video frames dropped.
+    pub dropped_frames: AtomicU64,
+    /// Milliseconds since 1970 of the last sending, 0 before the first.
+    pub last_sending_ms: AtomicU64,
+}
+
+/// Audio, video and data quality of a publication's reception or a listener's sending.
+#[derive(Debug, Default)]
+pub struct MediaQos {
+    /// Audio messages.
+    pub audio: Qos,
+    /// Video messages.
+    pub video: Qos,
+    /// Data messages.
+    pub data: Qos,
+    /// Milliseconds of the last media message (PUB-14).
+    pub last_time_ms: AtomicU32,
+}
+
+/// Numbers of one client that move by themselves.
+#[derive(Debug, Default)]
+pub struct ClientStats {
+    /// Round trip in milliseconds, 0 before the first measure (CLI-07).
+    pub ping_ms: AtomicU32,
+    /// Milliseconds since 1970 of the last byte received (CLI-08).
+    pub last_reception_ms: AtomicU64,
+}
+
+/// A client that asks to connect.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// Its number at this node.
+    pub id: ClientId,
+    /// CLI-02: 32 bytes.
+    pub raw_id: [u8; 32],
+    /// CLI-01: `ip:port`.
+    pub address: String,
+    /// CLI-06: `RTMP`, `RTMFP`, …
+    pub protocol: &'static str,
+    /// CLI-04: `""` or `/a/b`, normalised by ENV-01.
+    pub path: String,
+    /// CLI-05: URL query without `?`.
+    pub query: Bytes,
+    /// CLI-10: fields of the connect object, flat, as AMF0 object members
+    /// (u16 length, key, value, repeated; no end marker).
+    pub properties: Bytes,
+    /// EVT-03: extra arguments of connect, AMF0 values.
+    pub args: Bytes,
+    /// CLI-12: configuration of the protocol, key (without section) and text.
+    pub parameters: Vec<(String, String)>,
+    /// Moving numbers.
+    pub stats: Arc<ClientStats>,
+}
+
+/// Why a client, a publisher or a player is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A handler raised, answered false, or the application failed to load: text for the peer.
+    Rejected(Bytes),
+    /// ENV-05: neither file nor folder.
+    InvalidApp(Bytes),
+}
+
+/// What `onConnection` allowed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Accepted {
+    /// AMF0 object members (u16 length, key, value, repeated; no end marker) added to the info
+    /// object of Connect.Success.
+    pub info: Bytes,
+    /// The same string keys with scalar values, as text: they override the client's parameters.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A publication that is about to start or has started.
+#[derive(Clone, Debug)]
+pub struct PublicationInfo {
+    /// This run.
+    pub id: PublicationId,
+    /// PUB-01, bytes as the publisher gave them, without query.
+    pub name: Bytes,
+    /// Query after the name.
+    pub query: Bytes,
+    /// Moving numbers.
+    pub qos: Arc<MediaQos>,
+}
+
+/// A client that asks to play.
+#[derive(Clone, Debug)]
+pub struct ListenerInfo {
+    /// This subscription.
+    pub id: ListenerId,
+    /// Who plays.
+    pub client: ClientId,
+    /// Name asked for, without query.
+    pub name: Bytes,
+    /// LIS-07: query after the name.
+    pub query: Bytes,
+    /// Moving numbers.
+    pub qos: Arc<MediaQos>,
+}
+
+/// A linked node, after both hellos (CLU-03).
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// This link.
+    pub id: ServerId,
+    /// SRV-01.
+    pub is_target: bool,
+    /// SRV-02: IP without port.
+    pub ip: String,
+    /// SRV-09.
+    pub port: u16,
+    /// SRV-03: the remote's `host` value verbatim, empty when it has none.
+    pub host: String,
+    /// SRV-04: query properties of the target entry, on both ends.
+    pub properties: Vec<(String, String)>,
+    /// SRV-08: the remote's public configuration, flat.
+    pub configs: Vec<(String, String)>,
+}
+
+/// How a call of a client ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallOutcome {
+    /// The function returned values (AMF0), in order; explicit nil is a null.
+    Values(Bytes),
+    /// It returned nothing: no response (CLI-20).
+    Nothing,
+    /// It raised, or there is no such function (STA-06): text for the peer.
+    Failed(Bytes),
+}
+
+/// Which kinds of packets a script wants to see (PUB-06..08).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// `onAudio` is set.
+    pub audio: bool,
+    /// `onVideo` is set.
+    pub video: bool,
+    /// `onData` is set.
+    pub data: bool,
+}
+
+impl Watch {
+    /// Whether packets of this kind are wanted.
+    pub fn wants(self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+            MediaKind::Data => self.data,
+        }
+    }
+
+    /// Whether any packet is wanted.
+    pub fn any(self) -> bool {
+        self.audio || self.video || self.data
+    }
+}
+
+/// The node, as the script side sees it.
+pub trait Host {
+    /// Writes one log line.
+    fn log(&self, record: &LogRecord<'_>);
+
+    /// Milliseconds since 1970-01-01 UTC.
+    fn epoch_ms(&self) -> u64;
+
+    /// Queues one call for the remote node. `args` are AMF3 values. The name was checked
+    /// (CLU-20): 1 to 255 bytes.
+    fn send(&self, server: ServerId, handler: &[u8], args: &[u8]) -> SendOutcome;
+
+    /// Refuses a server: the text is sent, then the link is closed (SRV-10, CLU-10).
+    fn reject_server(&self, server: ServerId, text: &[u8]);
+
+    /// Tells all connected servers that the application of this path was loaded (CLU-12).
+    fn announce_app(&self, path: &str);
+
+    /// Claims a name for a publication owned by a script and starts it (MON-10).
+    ///
+    /// # Errors
+    /// The name is running, or no more publications are allowed.
+    fn publish(&self, name: &Bytes, record: bool) -> Result<PublicationInfo, PublishError>;
+
+    /// Pushes one frame into a script's publication.
+    fn push(&self, publication: PublicationId, frame: MediaFrame);
+
+    /// Ends a publication (PUB-05): a script's own, or a client's, to whose publisher the status
+    /// `NetStream.<code>` is sent first when given.
+    fn close_publication(&self, publication: PublicationId, status: Option<(Bytes, Bytes)>);
+
+    /// Says which packets of a client's publication the script wants from now on.
+    fn watch(&self, publication: PublicationId, watch: Watch);
+
+    /// Writes one message to a client.
+    fn write(&self, client: ClientId, message: ClientMessage);
+
+    /// Closes a client's session (WRI-07).
+    fn close_client(&self, client: ClientId, code: u32);
+
+    /// Mutes or unmutes a listener (LIS-05); `sample_access` is LIS-06 (audio, video). What
+    /// onSubscribe set comes once, before the subscription is answered.
+    fn set_listener(
+        &self,
+        listener: ListenerId,
+        audio: bool,
+        video: bool,
+        sample_access: (bool, bool),
+    );
+
+    /// Whether lines of this level are shown; a script's line below it is not even put together.
+    fn log_enabled(&self, level: LogLevel) -> bool {
+        level <= LogLevel::Info
+    }
+
+    /// Writes what a script printed (LOG-04) and a line end; a node in the background drops it.
+    fn print(&self, text: &[u8]) {
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        // A closed standard output is no reason to end anything.
+        let _ = out.write_all(text).and_then(|()| out.write_all(b"\n"));
+    }
+
+    /// A handler of the script returned: `app` is the path of its application, `elapsed` what
+    /// it took with its conversions.
+    fn handler_done(&self, app: &str, handler: &str, elapsed: std::time::Duration) {
+        let _ = (app, handler, elapsed);
+    }
+
+    /// Sends what was written to a client so far (WRI-05); true when something was sent. By
+    /// default nothing, for everything leaves when the handler returns (GEN-17).
+    fn flush_client(&self, client: ClientId) -> bool {
+        let _ = client;
+        false
+    }
+
+    /// A peer became a virtual member of a group, or is none any more (MEM-04).
+    fn group_changed(&self, group: [u8; 32], peer: [u8; 32], member: bool) {
+        let _ = (group, peer, member);
+    }
+}

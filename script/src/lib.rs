@@ -1,0 +1,24 @@
+//! The script side of a node: applications, events and objects of the Lua API.
+//!
+//! [`Engine`] owns one LuaJIT state and the applications below `www`; the node tells it what
+//! happens, and it asks the node through [`Host`]. It knows no actor, socket or clock of its own.
+//!
+//! What scripts see is written in Lua (`object.lua`, `env.lua`, `dispatch.lua`, one file per class
+//! in `api/`), on top of a few functions in Rust beside them. Every built-in name stands in
+//! `api/names.rs`.
+
+#![deny(unsafe_code)]
+
+mod api;
+mod app;
+mod check;
+mod core;
+mod engine;
+mod host;
+mod loader;
+mod log;
+mod raw;
+mod value;
+
+pub use engine::{Engine, EngineConfig, EngineError, ScriptStats};
+pub use host::*;

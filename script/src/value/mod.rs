@@ -1,0 +1,5 @@
+//! Values between Lua, AMF and text.
+
+pub(crate) mod from_amf;
+pub(crate) mod text;
+pub(crate) mod to_amf;

@@ -1,0 +1,576 @@
+//! Lua to AMF (spec 5.1, CNV-01..09, 14, 16, GEN-19).
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::c_void;
+use std::fmt::Write;
+
+use mlua::{Lua, LuaString, Table, Value};
+use ramona_amf::{Amf0Encoder, Amf3Encoder, EncodeError, MAX_DEPTH};
+
+/// Tables that a message without references may hold: shared tables are written each time there,
+/// so few can stand for many. Ten thousand times what an info object holds.
+const MAX_TABLES_WITHOUT_REFERENCES: usize = 65_536;
+
+/// Names that make a table something else, as Lua strings, and what is no plain table.
+pub(crate) struct Marks {
+    raw: LuaString,
+    size: LuaString,
+    time: LuaString,
+    type_name: LuaString,
+    mode: LuaString,
+    /// Metatables of engine objects and environments, which cannot be serialized (GEN-19).
+    engine: HashSet<*const c_void>,
+}
+
+impl Marks {
+    pub(crate) fn new(lua: &Lua, engine: HashSet<*const c_void>) -> mlua::Result<Self> {
+        Ok(Self {
+            raw: lua.create_string("__raw")?,
+            size: lua.create_string("__size")?,
+            time: lua.create_string("__time")?,
+            type_name: lua.create_string("__type")?,
+            mode: lua.create_string("__mode")?,
+            engine,
+        })
+    }
+}
+
+/// What could not be written as it is, for one WARN per call.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    omitted: usize,
+    keys: usize,
+    deep: usize,
+    cycles: usize,
+    long: usize,
+    switched: usize,
+}
+
+impl Notes {
+    /// The text of the warning, if there is anything to warn of.
+    pub(crate) fn text(&self) -> Option<String> {
+        let mut text = String::new();
+        let rows = [
+            (self.omitted, "values that cannot be serialized"),
+            (self.keys, "keys that cannot be serialized"),
+            (self.deep, "tables nested deeper than 128 levels"),
+            (self.cycles, "tables inside themselves"),
+            (self.long, "values too long for the format"),
+            (self.switched, "values that AMF0 lacks, written as AMF3"),
+        ];
+        for (count, what) in rows {
+            if count > 0 {
+                let separator = if text.is_empty() { "" } else { ", " };
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{separator}{count} {what}");
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// How values become AMF0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amf0Style {
+    /// A value that is not plain AMF0 is AMF3 as a whole, after `0x11` (MON-13 `toAMF`).
+    Auto,
+    /// Only the inner parts that AMF0 lacks are AMF3, with a WARN (`toAMF0`).
+    Plain,
+}
+
+/// The kinds of table, in the order of the tests of 5.1.
+enum Shape {
+    Bytes(LuaString),
+    Dictionary,
+    Date(f64),
+    Typed(LuaString),
+    /// Length, and whether there are other keys.
+    Array(usize, bool),
+    Object,
+    Empty,
+}
+
+/// One message on its way out.
+pub(crate) struct Walk<'m> {
+    marks: &'m Marks,
+    style: Amf0Style,
+    /// Off where the message is cut into another one, whose numbering is not known.
+    references: bool,
+    amf0: HashMap<*const c_void, Option<u16>>,
+    amf3: HashMap<*const c_void, u32>,
+    ancestors: Vec<*const c_void>,
+    tables: usize,
+    pub(crate) notes: Notes,
+}
+
+impl<'m> Walk<'m> {
+    pub(crate) fn new(marks: &'m Marks, style: Amf0Style) -> Self {
+        Self {
+            marks,
+            style,
+            references: true,
+            amf0: HashMap::new(),
+            amf3: HashMap::new(),
+            ancestors: Vec::new(),
+            tables: 0,
+            notes: Notes::default(),
+        }
+    }
+
+    /// A message without references: what is shared is written twice, what is cyclic ends.
+    pub(crate) fn without_references(marks: &'m Marks, style: Amf0Style) -> Self {
+        Self { references: false, ..Self::new(marks, style) }
+    }
+
+    /// Writes one value of an AMF3 message.
+    pub(crate) fn amf3(
+        &mut self,
+        out: &mut Amf3Encoder<'_>,
+        value: &Value,
+        depth: usize,
+    ) -> mlua::Result<()> {
+        match value {
+            Value::Nil => out.null(),
+            Value::Boolean(value) => out.boolean(*value),
+            Value::Integer(value) => out.number(*value as f64),
+            Value::Number(value) => out.number(*value),
+            Value::String(value) => {
+                if out.string(&value.as_bytes()).is_err() {
+                    self.notes.long += 1;
+                    out.null();
+                }
+            }
+            Value::Table(table) if !self.is_engine(table) => {
+                return self.amf3_table(out, table, depth);
+            }
+            _ => {
+                self.notes.omitted += 1;
+                out.null();
+            }
+        }
+        Ok(())
+    }
+
+    fn amf3_table(
+        &mut self,
+        out: &mut Amf3Encoder<'_>,
+        table: &Table,
+        depth: usize,
+    ) -> mlua::Result<()> {
+        let pointer = table.to_pointer();
+        if self.references
+            && let Some(index) = self.amf3.get(&pointer)
+        {
+            out.reference(*index);
+            return Ok(());
+        }
+        let shape = self.shape(table)?;
+        match shape {
+            Shape::Bytes(bytes) => match out.byte_array(&bytes.as_bytes()) {
+                Ok(index) => {
+                    self.amf3.insert(pointer, index);
+                }
+                Err(_) => {
+                    self.notes.long += 1;
+                    out.null();
+                }
+            },
+            Shape::Date(ms) => {
+                let index = out.date(ms);
+                self.amf3.insert(pointer, index);
+            }
+            _ if !self.enter(pointer, depth) => out.null(),
+            Shape::Dictionary => {
+                self.amf3_dictionary(out, table, depth)?;
+                self.ancestors.pop();
+            }
+            Shape::Array(len, others) => {
+                match out.begin_array(len) {
+                    Ok(index) => self.amf3.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null3(out)),
+                };
+                if others {
+                    self.members(table, Some(len), |walk, key, value| {
+                        if walk.key3(out, key) { walk.amf3(out, value, depth + 1) } else { Ok(()) }
+                    })?;
+                }
+                out.begin_elements();
+                for index in 1..=len {
+                    let element: Value = table.raw_get(index)?;
+                    self.amf3(out, &element, depth + 1)?;
+                }
+                out.end_array();
+                self.ancestors.pop();
+            }
+            Shape::Empty => {
+                match out.begin_array(0) {
+                    Ok(index) => self.amf3.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null3(out)),
+                };
+                out.begin_elements();
+                out.end_array();
+                self.ancestors.pop();
+            }
+            Shape::Typed(_) | Shape::Object => {
+                let begun = match &shape {
+                    Shape::Typed(name) => out.begin_object(Some(&name.as_bytes())),
+                    _ => out.begin_object(None),
+                };
+                match begun {
+                    Ok(index) => self.amf3.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null3(out)),
+                };
+                self.members(table, None, |walk, key, value| {
+                    if walk.key3(out, key) { walk.amf3(out, value, depth + 1) } else { Ok(()) }
+                })?;
+                out.end_object();
+                self.ancestors.pop();
+            }
+        }
+        Ok(())
+    }
+
+    fn null3(&mut self, out: &mut Amf3Encoder<'_>) {
+        out.null();
+    }
+
+    fn leave(&mut self, error: EncodeError, write: impl FnOnce(&mut Self)) -> mlua::Result<()> {
+        let _ = error;
+        self.notes.long += 1;
+        self.ancestors.pop();
+        write(self);
+        Ok(())
+    }
+
+    fn key3(&mut self, out: &mut Amf3Encoder<'_>, key: &[u8]) -> bool {
+        let written = out.key(key).is_ok();
+        if !written {
+            self.notes.keys += 1;
+        }
+        written
+    }
+
+    fn amf3_dictionary(
+        &mut self,
+        out: &mut Amf3Encoder<'_>,
+        table: &Table,
+        depth: usize,
+    ) -> mlua::Result<()> {
+        let mut len = 0_usize;
+        table.for_each(|key: Value, value: Value| {
+            if self.is_entry(&key, &value) {
+                len += 1;
+            } else if !self.is_mark(&key, &self.marks.size) {
+                self.notes.omitted += 1;
+            }
+            Ok(())
+        })?;
+        let weak = match table.metatable() {
+            Some(meta) => match meta.raw_get::<Value>(&self.marks.mode)? {
+                Value::String(mode) => mode.as_bytes().contains(&b'k'),
+                _ => false,
+            },
+            None => false,
+        };
+        match out.begin_dictionary(weak, len) {
+            Ok(index) => self.amf3.insert(table.to_pointer(), index),
+            Err(_) => {
+                self.notes.long += 1;
+                out.null();
+                return Ok(());
+            }
+        };
+        table.for_each(|key: Value, value: Value| {
+            if self.is_entry(&key, &value) {
+                self.amf3(out, &key, depth + 1)?;
+                self.amf3(out, &value, depth + 1)?;
+            }
+            Ok(())
+        })?;
+        out.end_dictionary();
+        Ok(())
+    }
+
+    /// Writes one value of an AMF0 message.
+    pub(crate) fn amf0(&mut self, out: &mut Amf0Encoder<'_>, value: &Value) -> mlua::Result<()> {
+        if self.style == Amf0Style::Auto
+            && let Value::Table(table) = value
+            && !self.is_engine(table)
+            && self.needs_amf3(table, 0, &mut HashSet::new())?
+        {
+            return self.amf3(&mut out.switch_to_amf3(), value, 0);
+        }
+        self.amf0_inner(out, value, 0)
+    }
+
+    fn amf0_inner(
+        &mut self,
+        out: &mut Amf0Encoder<'_>,
+        value: &Value,
+        depth: usize,
+    ) -> mlua::Result<()> {
+        match value {
+            Value::Nil => out.null(),
+            Value::Boolean(value) => out.boolean(*value),
+            Value::Integer(value) => out.number(*value as f64),
+            Value::Number(value) => out.number(*value),
+            Value::String(value) => {
+                if out.string(&value.as_bytes()).is_err() {
+                    self.notes.long += 1;
+                    out.null();
+                }
+            }
+            Value::Table(table) if !self.is_engine(table) => {
+                return self.amf0_table(out, table, value, depth);
+            }
+            _ => {
+                self.notes.omitted += 1;
+                out.null();
+            }
+        }
+        Ok(())
+    }
+
+    fn amf0_table(
+        &mut self,
+        out: &mut Amf0Encoder<'_>,
+        table: &Table,
+        value: &Value,
+        depth: usize,
+    ) -> mlua::Result<()> {
+        let pointer = table.to_pointer();
+        if self.references
+            && let Some(Some(index)) = self.amf0.get(&pointer)
+        {
+            out.reference(*index);
+            return Ok(());
+        }
+        let shape = self.shape(table)?;
+        match shape {
+            Shape::Date(ms) => out.date(ms),
+            Shape::Bytes(_) | Shape::Dictionary | Shape::Array(_, true) => {
+                self.notes.switched += 1;
+                self.amf3(&mut out.switch_to_amf3(), value, depth)?;
+            }
+            _ if !self.enter(pointer, depth) => out.null(),
+            Shape::Array(len, false) => {
+                match out.begin_strict_array(len) {
+                    Ok(index) => self.amf0.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
+                };
+                for index in 1..=len {
+                    let element: Value = table.raw_get(index)?;
+                    self.amf0_inner(out, &element, depth + 1)?;
+                }
+                out.end_strict_array();
+                self.ancestors.pop();
+            }
+            Shape::Empty => {
+                match out.begin_strict_array(0) {
+                    Ok(index) => self.amf0.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
+                };
+                out.end_strict_array();
+                self.ancestors.pop();
+            }
+            Shape::Typed(_) | Shape::Object => {
+                let begun = match &shape {
+                    Shape::Typed(name) => out.begin_object(Some(&name.as_bytes())),
+                    _ => out.begin_object(None),
+                };
+                match begun {
+                    Ok(index) => self.amf0.insert(pointer, index),
+                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
+                };
+                self.members(table, None, |walk, key, value| {
+                    if out.key(key).is_ok() {
+                        return walk.amf0_inner(out, value, depth + 1);
+                    }
+                    walk.notes.keys += 1;
+                    Ok(())
+                })?;
+                out.end_object();
+                self.ancestors.pop();
+            }
+        }
+        Ok(())
+    }
+
+    fn null0(&mut self, out: &mut Amf0Encoder<'_>) {
+        out.null();
+    }
+
+    /// Writes the string keys of a table as members of an object that somebody else wrote: key
+    /// and value, without begin and end (EVT-03).
+    pub(crate) fn amf0_members(
+        &mut self,
+        out: &mut Amf0Encoder<'_>,
+        table: &Table,
+    ) -> mlua::Result<()> {
+        table.for_each(|key: Value, value: Value| {
+            let Value::String(key) = key else { return Ok(()) };
+            if !self.can_serialize(&value) {
+                self.notes.omitted += 1;
+            } else if out.key(&key.as_bytes()).is_ok() {
+                self.amf0(out, &value)?;
+            } else {
+                self.notes.keys += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Enters a container; false when it must be null instead.
+    fn enter(&mut self, pointer: *const c_void, depth: usize) -> bool {
+        if depth >= MAX_DEPTH {
+            self.notes.deep += 1;
+            return false;
+        }
+        self.tables += 1;
+        if !self.references
+            && (self.ancestors.contains(&pointer) || self.tables > MAX_TABLES_WITHOUT_REFERENCES)
+        {
+            self.notes.cycles += 1;
+            return false;
+        }
+        self.ancestors.push(pointer);
+        true
+    }
+
+    fn is_engine(&self, table: &Table) -> bool {
+        table.metatable().is_some_and(|meta| self.marks.engine.contains(&meta.to_pointer()))
+    }
+
+    fn can_serialize(&self, value: &Value) -> bool {
+        match value {
+            Value::Nil
+            | Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Number(_)
+            | Value::String(_) => true,
+            Value::Table(table) => !self.is_engine(table),
+            _ => false,
+        }
+    }
+
+    fn is_mark(&self, key: &Value, mark: &LuaString) -> bool {
+        matches!(key, Value::String(key) if key.to_pointer() == mark.to_pointer())
+    }
+
+    fn is_entry(&self, key: &Value, value: &Value) -> bool {
+        !self.is_mark(key, &self.marks.size) && self.can_serialize(key) && self.can_serialize(value)
+    }
+
+    fn shape(&self, table: &Table) -> mlua::Result<Shape> {
+        if table.is_empty() {
+            return Ok(Shape::Empty);
+        }
+        if let Value::String(bytes) = table.raw_get::<Value>(&self.marks.raw)? {
+            return Ok(Shape::Bytes(bytes));
+        }
+        if let Value::Integer(_) | Value::Number(_) = table.raw_get::<Value>(&self.marks.size)? {
+            return Ok(Shape::Dictionary);
+        }
+        match table.raw_get::<Value>(&self.marks.time)? {
+            Value::Integer(ms) => return Ok(Shape::Date(ms as f64)),
+            Value::Number(ms) => return Ok(Shape::Date(ms)),
+            _ => {}
+        }
+        if let Value::String(name) = table.raw_get::<Value>(&self.marks.type_name)?
+            && !name.as_bytes().is_empty()
+        {
+            return Ok(Shape::Typed(name));
+        }
+        let len = table.raw_len();
+        let mut others = false;
+        let mut fields = false;
+        table.for_each(|key: Value, _: Value| {
+            match &key {
+                Value::String(_) => fields = true,
+                Value::Integer(index) => others |= !in_sequence(*index, len),
+                Value::Number(_) => others = true,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(match (len, others || fields) {
+            (0, true) => Shape::Object,
+            (0, false) => Shape::Empty,
+            (len, mixed) => Shape::Array(len, mixed),
+        })
+    }
+
+    /// Calls `write` for each member that has a name: all string and number keys but `__type` of
+    /// a typed object and, in an array of that length, its elements.
+    fn members(
+        &mut self,
+        table: &Table,
+        array: Option<usize>,
+        mut write: impl FnMut(&mut Self, &[u8], &Value) -> mlua::Result<()>,
+    ) -> mlua::Result<()> {
+        table.for_each(|key: Value, value: Value| {
+            let text;
+            let name: &[u8] = match &key {
+                Value::String(name) => {
+                    if array.is_none() && self.is_mark(&key, &self.marks.type_name) {
+                        return Ok(());
+                    }
+                    text = name.as_bytes().to_vec();
+                    &text
+                }
+                Value::Integer(index) => {
+                    if array.is_some_and(|len| in_sequence(*index, len)) {
+                        return Ok(());
+                    }
+                    text = index.to_string().into_bytes();
+                    &text
+                }
+                Value::Number(number) => {
+                    text = number.to_string().into_bytes();
+                    &text
+                }
+                _ => {
+                    self.notes.keys += 1;
+                    return Ok(());
+                }
+            };
+            if !self.can_serialize(&value) {
+                self.notes.omitted += 1;
+                return Ok(());
+            }
+            write(self, name, &value)
+        })
+    }
+
+    /// Whether a table holds, at any depth, what AMF0 has no form for.
+    fn needs_amf3(
+        &self,
+        table: &Table,
+        depth: usize,
+        seen: &mut HashSet<*const c_void>,
+    ) -> mlua::Result<bool> {
+        if depth >= MAX_DEPTH || !seen.insert(table.to_pointer()) {
+            return Ok(false);
+        }
+        match self.shape(table)? {
+            Shape::Bytes(_) | Shape::Dictionary | Shape::Array(_, true) => return Ok(true),
+            Shape::Date(_) | Shape::Empty => return Ok(false),
+            Shape::Typed(_) | Shape::Array(_, false) | Shape::Object => {}
+        }
+        let mut needs = false;
+        table.for_each(|_: Value, value: Value| {
+            if !needs
+                && let Value::Table(inner) = &value
+                && !self.is_engine(inner)
+            {
+                needs = self.needs_amf3(inner, depth + 1, seen)?;
+            }
+            Ok(())
+        })?;
+        Ok(needs)
+    }
+}
+
+fn in_sequence(index: i64, len: usize) -> bool {
+    usize::try_from(index).is_ok_and(|index| index >= 1 && index <= len)
+}
