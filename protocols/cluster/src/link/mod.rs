@@ -1,4 +1,7 @@
+mod event;
 mod receive;
+
+pub use event::{Event, Output, SendError};
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::duplicate::LinkIdentity;
-use crate::frame::Call;
 use crate::hello::{Hello, HelloError, HelloWire};
 use crate::message::{Message, encode};
 use crate::noise::{Cipher, Handshake};
@@ -53,52 +55,6 @@ impl Default for LinkConfig {
             dead_after: Duration::from_secs(5),
         }
     }
-}
-
-/// What [`Link::poll_output`] asks its owner to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Write these bytes, in order.
-    Transmit(Bytes),
-    /// Act on this.
-    Event(Event),
-    /// Nothing more for now; call [`Link::handle_timeout`] at this time at the latest.
-    Timeout(Instant),
-}
-
-/// News of one link, in the order in which they happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Both hellos are done, on this side; the own one is queued or sent. On both ends `properties`
-    /// are those of the target entry that was dialled (SRV-04).
-    Up(Hello),
-    /// Calls of the peer, in order; all that one read completed, unless another event is between.
-    Calls(Vec<Call>),
-    /// The peer loaded or reloaded the application of this path (CLU-12); the text is the peer's and
-    /// may be anything of up to [`MAX_APP_PATH`] bytes.
-    App(Bytes),
-    /// The peer refuses this node (CLU-10); `Closed` follows.
-    Rejected(Bytes),
-    /// A heartbeat came back after this time. At most one per read.
-    RoundTrip(Duration),
-    /// The link ended; the last event.
-    Closed(CloseReason),
-}
-
-/// Why frames were not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The link is closed.
-    #[error("the link is closed")]
-    Closed,
-    /// More than [`MAX_QUEUED`] bytes would wait.
-    #[error("the link's queue of {MAX_QUEUED} bytes is full")]
-    QueueFull,
-    /// An application path longer than [`MAX_APP_PATH`].
-    #[error("an application path of {0} bytes, at most {MAX_APP_PATH}")]
-    PathTooLong(usize),
 }
 
 enum State {
@@ -306,6 +262,19 @@ impl Link {
                 self.shut(CloseReason::HelloTimeout(self.config.hello_timeout));
             }
             _ => {}
+        }
+    }
+
+    /// The owner has not been reading until `now` (back pressure): silence counts from here.
+    ///
+    /// Without it, an owner that stops reading for longer than `dead_after` takes the peer for
+    /// dead whose heartbeats wait in the socket. Heartbeats to the peer go on meanwhile.
+    pub fn postpone_silence(&mut self, now: Instant) {
+        self.now = now;
+        if self.is_up() {
+            self.heard = now;
+            self.was_late = false;
+            self.deadline = now + self.config.dead_after;
         }
     }
 

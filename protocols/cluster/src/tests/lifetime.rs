@@ -72,6 +72,34 @@ fn any_byte_counts_as_a_sign_of_life() {
 }
 
 #[test]
+fn an_owner_that_does_not_read_does_not_take_the_peer_for_dead() {
+    let mut pair = Pair::up(2, "");
+    let link = &mut pair.acceptor.link;
+    let mut now = pair.now;
+    for _ in 0..30 {
+        now += Duration::from_secs(1);
+        link.postpone_silence(now);
+        link.handle_timeout(now);
+        let (wire, _) = drain(link);
+        assert!(!wire.is_empty(), "heartbeats go on");
+    }
+    assert!(link.is_up());
+    link.handle_timeout(now + Duration::from_millis(4_999));
+    assert!(link.is_up());
+    link.handle_timeout(now + Duration::from_secs(5));
+    assert!(link.is_closed());
+}
+
+#[test]
+fn a_link_before_its_hello_cannot_postpone_the_timeout() {
+    let mut pair = Pair::new(2, hello(1), hello(2), [""; 2]);
+    let link = &mut pair.acceptor.link;
+    link.postpone_silence(start() + Duration::from_secs(9));
+    link.handle_timeout(start() + Duration::from_secs(10));
+    assert!(link.is_closed());
+}
+
+#[test]
 fn an_owner_that_slept_gives_the_peer_one_more_heartbeat() {
     let mut pair = Pair::up(2, "");
     let link = &mut pair.acceptor.link;
