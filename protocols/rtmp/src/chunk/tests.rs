@@ -315,6 +315,25 @@ fn unfinished_messages_are_bounded_together() {
 }
 
 #[test]
+fn finished_and_aborted_messages_count_no_more() {
+    let mut reader = Reader::new();
+    reader.set_chunk_size(MAX_MEDIA_MESSAGE as u32 - 1).expect("allowed");
+    let body = vec![0; MAX_MEDIA_MESSAGE - 1];
+    for round in 0..4 {
+        let mut input = BytesMut::from(&bytes("03 000000 800000 09 01000000")[..]);
+        input.extend_from_slice(&body);
+        assert_eq!(reader.read(&mut input), Ok(None), "round {round}");
+        if round % 2 == 0 {
+            reader.abort(3);
+        } else {
+            input.extend_from_slice(&[0xC3, 0]);
+            let message = reader.read(&mut input).expect("within the bound");
+            assert_eq!(message.map(|message| message.payload.len()), Some(MAX_MEDIA_MESSAGE));
+        }
+    }
+}
+
+#[test]
 fn abort_frees_what_came_and_lets_a_new_message_begin() {
     let mut reader = Reader::new();
     let mut input = BytesMut::from(&bytes("04 000000 000100 09 01000000")[..]);
