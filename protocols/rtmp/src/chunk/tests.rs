@@ -319,7 +319,7 @@ fn finished_and_aborted_messages_count_no_more() {
     let mut reader = Reader::new();
     reader.set_chunk_size(MAX_MEDIA_MESSAGE as u32 - 1).expect("allowed");
     let body = vec![0; MAX_MEDIA_MESSAGE - 1];
-    for round in 0..4 {
+    for round in 0..8 {
         let mut input = BytesMut::from(&bytes("03 000000 800000 09 01000000")[..]);
         input.extend_from_slice(&body);
         assert_eq!(reader.read(&mut input), Ok(None), "round {round}");
