@@ -69,14 +69,20 @@ impl StreamCache {
     /// What a viewer that joins now is sent first, in this order: metadata, codec
     /// configurations, the group of pictures. The first two carry the group's first time.
     pub fn snapshot(&self) -> Vec<MediaFrame> {
-        let start = self.group.first().map(|frame| frame.timestamp_ms);
+        let mut frames = self.leading(self.group.first().map(|frame| frame.timestamp_ms));
+        frames.extend(self.group.iter().cloned());
+        frames
+    }
+
+    /// Metadata and codec configurations alone, with the given time or their own: what viewers
+    /// need who missed frames.
+    pub fn leading(&self, timestamp_ms: Option<u32>) -> Vec<MediaFrame> {
         let leading = self.metadata.iter().chain(self.headers.iter().map(|(_, frame)| frame));
         leading
             .map(|frame| MediaFrame {
-                timestamp_ms: start.unwrap_or(frame.timestamp_ms),
+                timestamp_ms: timestamp_ms.unwrap_or(frame.timestamp_ms),
                 ..frame.clone()
             })
-            .chain(self.group.iter().cloned())
             .collect()
     }
 

@@ -157,6 +157,11 @@ impl ViewerGate {
         self.state = State::Waiting;
     }
 
+    /// Frames got lost on their way here: video goes on at a key frame.
+    pub fn after_gap(&mut self) {
+        self.wait_for_keyframe();
+    }
+
     fn wait_for_keyframe(&mut self) {
         if self.state == State::Flowing {
             self.state = State::Waiting;
@@ -294,6 +299,15 @@ mod tests {
         gate.next_run();
         assert_eq!(gate.offer(&video(40, false), EMPTY, true), Verdict::Skip);
         assert_eq!(gate.offer(&video(80, true), EMPTY, true), Verdict::Send(500));
+    }
+
+    #[test]
+    fn after_a_gap_video_goes_on_at_a_keyframe() {
+        let mut gate = gate();
+        gate.offer(&video(0, true), EMPTY, true);
+        gate.after_gap();
+        assert_eq!(gate.offer(&video(40, false), EMPTY, true), Verdict::Skip);
+        assert_eq!(gate.offer(&video(80, true), EMPTY, true), Verdict::Send(80));
     }
 
     #[test]
