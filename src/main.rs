@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ramona::cli::{Cli, Command, Daemon, EXIT_USAGE, help};
 use ramona::config::{Config, Loaded, Severity};
 use ramona::daemon::{self, Detached, PidFile};
+use ramona::node;
 use ramona::telemetry::{self, LogFiles};
 
 fn main() -> ExitCode {
@@ -56,14 +57,21 @@ fn load(cli: &Cli) -> Result<Loaded, ExitCode> {
     })
 }
 
-/// `ramona check`: prints every finding.
+/// `ramona check`: prints every finding in configuration and scripts; opens no port.
 fn check(loaded: &Loaded) -> ExitCode {
     for problem in &loaded.problems {
         println!("{problem}");
     }
     let file = loaded.file.as_deref().map_or("no file, all defaults".into(), Path::to_string_lossy);
     println!("configuration: {file}, {} findings", loaded.problems.len());
-    if loaded.problems.iter().any(|problem| problem.severity >= Severity::Error) {
+    let scripts = ramona_script::Engine::check(&loaded.config.dir);
+    for problem in &scripts {
+        println!("{problem}");
+    }
+    let www = loaded.config.dir.join("www");
+    println!("scripts: {}, {} findings", www.display(), scripts.len());
+    let wrong = |problem: &ramona::config::Problem| problem.severity >= Severity::Error;
+    if !scripts.is_empty() || loaded.problems.iter().any(wrong) {
         return ExitCode::from(EXIT_USAGE);
     }
     ExitCode::SUCCESS
@@ -94,8 +102,32 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
         ),
         None => None,
     };
-    if let Some(detached) = detached {
-        detached.running().map_err(|error| format!("--daemon: {error}"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    actix_rt::System::new().block_on(async {
+        let node = node::start(&config).await.map_err(|error| error.to_string())?;
+        if let Some(detached) = detached {
+            detached.running().map_err(|error| format!("--daemon: {error}"))?;
+        }
+        let signal = stop_signal().await.map_err(|error| format!("signals: {error}"))?;
+        tracing::info!(signal, "a second signal ends the node at once");
+        let again = async {
+            // Without signals the first one would not have come either.
+            let _ = stop_signal().await;
+        };
+        tokio::select! {
+            () = node.stop() => {}
+            () = again => tracing::warn!("ended at once"),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    })
 }

@@ -44,6 +44,7 @@ impl Line {
     pub(super) fn script(&self, now: SystemTime) -> String {
         let mut out = self.begin(now);
         let _ = match self.line {
+            _ if self.file.is_empty() => Ok(()),
             Some(line) => write!(out, "[{}:{line}] ", self.file),
             None => write!(out, "[{}] ", self.file),
         };

@@ -1,0 +1,39 @@
+//! Everything that lives in a node is an actor.
+//!
+//! ```text
+//!  sockets                one per arbiter             one per name         one per node
+//!
+//!  RtmpListener ─────▶ Worker ── starts ─▶ RtmpSession ──frames──▶ Publication
+//!                        ▲  └─ viewers' sockets             │   │
+//!                        └────── one batch per worker ──────┘   └─ watched packets ─▶ ScriptBridge
+//!  Servers ── starts ─▶ ServerConnection ◀──── calls of scripts ───────────────────▶ (Lua state)
+//! ```
+//!
+//! [`Node`] starts and stops them. Messages between two or more actors are in [`messages`], one
+//! file per conversation; bounded sends go through [`outbox`]; every counter is in [`metrics`].
+
+#![forbid(unsafe_code)]
+
+pub mod directory;
+mod http;
+pub mod messages;
+pub mod metrics;
+mod metrics_log;
+mod node;
+pub mod outbox;
+pub mod publication;
+mod rtmp_listener;
+mod rtmp_session;
+mod script_bridge;
+mod server_connection;
+mod servers;
+mod services;
+mod transport;
+pub mod worker;
+
+pub use http::HttpConfig;
+pub use node::{Addresses, Node, NodeConfig, Port, StartError};
+pub use rtmp_listener::MAX_SESSIONS;
+pub use rtmp_session::RtmpConfig;
+pub use script_bridge::ScriptConfig;
+pub use servers::ServersConfig;

@@ -1,0 +1,73 @@
+//! What others say to a client's session, whatever its protocol.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_script::{Accepted, CallOutcome, ClientMessage, ListenerId, PublicationId, Refusal};
+
+use crate::outbox::Ticket;
+
+/// Message to a session.
+#[derive(Debug)]
+pub enum ToSession {
+    /// `onConnection` decided.
+    Connected(Result<Accepted, Refusal>),
+    /// `onPublish` decided.
+    Published {
+        /// The run that asked.
+        run: PublicationId,
+        /// Allowed or not.
+        decision: Result<(), Refusal>,
+    },
+    /// `onSubscribe` decided.
+    Subscribed {
+        /// The subscription that asked.
+        listener: ListenerId,
+        /// Allowed or not.
+        decision: Result<(), Refusal>,
+    },
+    /// A call ended.
+    Called {
+        /// The session's own number of the call.
+        transaction: f64,
+        /// Its result.
+        outcome: CallOutcome,
+    },
+    /// A script wrote to the client.
+    Write {
+        /// In order.
+        messages: Vec<ClientMessage>,
+        /// Bounds what is on its way to one session.
+        ticket: Ticket,
+    },
+    /// A script closed the client (WRI-07).
+    Close {
+        /// 0 ordinary, 1 idle, above: application shutdown.
+        code: u32,
+    },
+    /// A script changed a listener (LIS-05, LIS-06).
+    SetListener {
+        /// Which one.
+        listener: ListenerId,
+        /// Whether audio is wanted.
+        audio: bool,
+        /// Whether video is wanted.
+        video: bool,
+        /// Whether the client may read decoded samples (audio, video).
+        sample_access: (bool, bool),
+    },
+    /// A script ended this session's publication (PUB-05).
+    PublicationClosed {
+        /// Which run.
+        run: PublicationId,
+        /// `NetStream.<code>` and description.
+        status: Option<(Bytes, Bytes)>,
+    },
+    /// The transport of this client broke, or a bound was passed: end the session.
+    Broken(String),
+    /// The node stops.
+    Shutdown,
+}
+
+impl Message for ToSession {
+    type Result = ();
+}

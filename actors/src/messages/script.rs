@@ -1,0 +1,105 @@
+//! Every event given to Lua.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_cluster::Call;
+use ramona_media::MediaFrame;
+use ramona_script::{
+    ClientId, ClientInfo, ListenerId, ListenerInfo, PublicationId, PublicationInfo, ServerId,
+    ServerInfo,
+};
+
+use super::client::ToSession;
+use super::cluster::ServerHandle;
+use super::stream::ToPublication;
+
+/// Message to the script bridge. Events of one client arrive in the order of the API's section
+/// 3.1 because each comes from the client's session, except [`Unpublished`](Self::Unpublished),
+/// which follows the last packets through the publication.
+pub enum ToScript {
+    /// EVT-03.
+    Connect {
+        /// The client.
+        info: Box<ClientInfo>,
+        /// Where the decision and later writes go.
+        session: Recipient<ToSession>,
+    },
+    /// EVT-04; ignored for clients that were not accepted.
+    Disconnect(ClientId),
+    /// A client calls a function (CLI-20).
+    Call {
+        /// Who calls.
+        client: ClientId,
+        /// Comes back with the result.
+        transaction: f64,
+        /// Function name.
+        name: Bytes,
+        /// AMF0 values.
+        args: Bytes,
+    },
+    /// CLI-33.
+    Publish {
+        /// Who publishes.
+        client: ClientId,
+        /// What.
+        info: PublicationInfo,
+        /// The way to its publication.
+        control: Recipient<ToPublication>,
+    },
+    /// The run of a client or a script ended and its last packet was delivered (CLI-34).
+    Unpublished(PublicationId),
+    /// CLI-35.
+    Subscribe {
+        /// Who plays what.
+        info: ListenerInfo,
+        /// The publication of that name, when one runs.
+        publication: Option<PublicationId>,
+    },
+    /// CLI-36.
+    Unsubscribe(ListenerId),
+    /// Packets of a run that a script watches (PUB-06..08).
+    Media {
+        /// Which run.
+        run: PublicationId,
+        /// Only the watched kinds.
+        frames: Vec<MediaFrame>,
+    },
+    /// The metadata of a run changed (PUB-15): the AMF data message, or none.
+    Metadata {
+        /// Which run.
+        run: PublicationId,
+        /// The message.
+        message: Option<Bytes>,
+    },
+    /// EVT-10.
+    ServerUp {
+        /// The remote node.
+        info: Box<ServerInfo>,
+        /// The way to it.
+        handle: ServerHandle,
+    },
+    /// EVT-12; ignored for servers that were refused.
+    ServerDown {
+        /// Which link.
+        server: ServerId,
+        /// Why, when it ended by error or refusal.
+        error: Option<Bytes>,
+    },
+    /// CLU-22: all calls found in one read of a link, in order.
+    ServerCalls {
+        /// Which link.
+        server: ServerId,
+        /// Handler names and AMF3 arguments.
+        calls: Vec<Call>,
+    },
+    /// CLU-13.
+    SyncApp(Bytes),
+    /// ENV-02: the listeners are open, load the root application, then answer.
+    Start(tokio::sync::oneshot::Sender<()>),
+    /// ENV-11, then answer.
+    Stop(tokio::sync::oneshot::Sender<()>),
+}
+
+impl Message for ToScript {
+    type Result = ();
+}

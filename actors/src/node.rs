@@ -1,0 +1,334 @@
+//! Node: opens the ports, starts every other actor, stops them in order.
+//!
+//! ```text
+//! Node ─┬─ Worker × arbiters ── RtmpSession*, ServerConnection*
+//!       ├─ ScriptBridge (an arbiter of its own)
+//!       ├─ Directory ── Publication* (on the workers' arbiters)
+//!       ├─ RtmpListener ── gives sockets to workers
+//!       ├─ Servers ── dials and accepts links
+//!       ├─ HTTP server: /metrics, /health
+//!       └─ MetricsLog
+//! ```
+//!
+//! Everything an actor needs comes in its constructor; several nodes fit in one process.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::prelude::*;
+use ramona_media::CacheLimits;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::directory::Directory;
+use crate::http::{self, HttpConfig};
+use crate::messages::script::ToScript;
+use crate::metrics::{ActorKind, Metrics};
+use crate::metrics_log::MetricsLog;
+use crate::outbox::{Backlog, Ticketed};
+use crate::publication::{Publication, PublicationContext};
+use crate::rtmp_listener::{RtmpListener, StopListening};
+use crate::rtmp_session::RtmpConfig;
+use crate::script_bridge::{ScriptBridge, ScriptConfig};
+use crate::servers::{Servers, ServersConfig, StopServers};
+use crate::services::{Ids, Services};
+use crate::worker::{StopSessions, Worker, WorkerHandle};
+
+/// Connections that may wait for `accept`.
+const LISTEN_BACKLOG: i32 = 1_024;
+
+/// How long each step of a shutdown may take: telling servers and running `onStop`, then telling
+/// clients. Together with the sessions' linger the node ends within five seconds.
+const STOP_STEP: Duration = Duration::from_secs(2);
+
+/// A node's whole configuration, one section per component.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Arbiters for sessions and publications; 0 is one per core.
+    pub threads: usize,
+    /// RTMP port; `None` is off, port 0 any free port.
+    pub rtmp: Option<Port>,
+    /// RTMP sessions.
+    pub rtmp_session: RtmpConfig,
+    /// HTTP port.
+    pub http: Option<Port>,
+    /// HTTP behaviour.
+    pub http_config: HttpConfig,
+    /// Port for links of other nodes.
+    pub servers: Option<Port>,
+    /// Links.
+    pub servers_config: ServersConfig,
+    /// Bounds of each publication's cache.
+    pub cache: CacheLimits,
+    /// Scripts.
+    pub script: ScriptConfig,
+    /// Between two metrics lines; zero is none.
+    pub metrics_period: Duration,
+}
+
+/// A port to open and the configuration key it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Key for error messages, such as `RTMP.port`.
+    pub key: &'static str,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be opened.
+    #[error(
+        "cannot listen on {} ({}): {error}; another program uses it, or it is not allowed: \
+         change {} in the configuration", .port.address, .port.key, .port.key
+    )]
+    Port {
+        /// Which.
+        port: Port,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// The Lua state could not be made.
+    #[error("the script engine does not start: {0}")]
+    Script(String),
+    /// The HTTP server did not start.
+    #[error("the HTTP server does not start: {0}")]
+    Http(std::io::Error),
+}
+
+/// A running node.
+pub struct Node {
+    addresses: Addresses,
+    services: Arc<Services>,
+    workers: Arc<[WorkerHandle]>,
+    arbiters: Vec<actix_rt::Arbiter>,
+    rtmp: Option<Addr<RtmpListener>>,
+    servers: Addr<Servers>,
+    http: Option<actix_web::dev::ServerHandle>,
+    metrics_log: Addr<MetricsLog>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// RTMP.
+    pub rtmp: Option<SocketAddr>,
+    /// HTTP.
+    pub http: Option<SocketAddr>,
+    /// Links of other nodes.
+    pub servers: Option<SocketAddr>,
+}
+
+impl Node {
+    /// Starts a node. Runs inside an actix system; nothing is started when a port cannot be opened.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let rtmp = open(config.rtmp.as_ref())?;
+        let http = open(config.http.as_ref())?;
+        let servers = open(config.servers.as_ref())?;
+        let local = |listener: &Option<TcpListener>| {
+            listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        };
+        let addresses =
+            Addresses { rtmp: local(&rtmp), http: local(&http), servers: local(&servers) };
+
+        let metrics = Arc::new(Metrics::default());
+        let ids = Arc::new(Ids::default());
+        let mut arbiters = Vec::new();
+        let (workers, mut worker_arbiters) = start_workers(config.threads, &metrics);
+        arbiters.append(&mut worker_arbiters);
+
+        let late = Arc::new(OnceLock::new());
+        let bridge_arbiter = actix_rt::Arbiter::new();
+        let bridge =
+            start_bridge(&bridge_arbiter, config.script.clone(), &late, &ids, &metrics).await?;
+        arbiters.push(bridge_arbiter);
+        let script = bridge.recipient();
+
+        let context = PublicationContext {
+            workers: workers.clone(),
+            script: script.clone(),
+            metrics: metrics.clone(),
+            cache: config.cache,
+        };
+        let services = Arc::new(Services {
+            directory: Arc::new(Directory::new(publication_starter(context))),
+            script: script.clone(),
+            metrics: metrics.clone(),
+            ids: ids.clone(),
+            rtmp: config.rtmp_session.clone(),
+        });
+        // Set once, here.
+        let _ = late.set(services.directory.clone());
+
+        let http = match http {
+            Some(listener) => Some(
+                http::start(listener, config.http_config.clone(), metrics.clone())
+                    .map_err(StartError::Http)?,
+            ),
+            None => None,
+        };
+        let rtmp = rtmp
+            .map(|listener| RtmpListener::new(listener, services.clone(), workers.clone()).start());
+        // The root application is loaded after the listeners are open (ENV-02), but before the
+        // first link, which it may want to greet.
+        let (done, loaded) = oneshot::channel();
+        send(&script, ToScript::Start(done));
+        if tokio::time::timeout(Duration::from_secs(10), loaded).await.is_err() {
+            warn!("www/main.lua takes longer than 10 s to load: the node goes on without waiting");
+        }
+        let servers = Servers::new(
+            config.servers_config,
+            servers,
+            workers.clone(),
+            script,
+            metrics.clone(),
+            ids,
+        )
+        .start();
+        let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
+        announce(&addresses);
+        Ok(Self { addresses, services, workers, arbiters, rtmp, servers, http, metrics_log })
+    }
+
+    /// Where it listens; the real ports where 0 was asked for.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.services.metrics
+    }
+
+    /// Stops in order: no new connections; servers are refused and `onStop` runs (ENV-11); clients
+    /// are told; then all threads end. Takes five seconds at most.
+    pub async fn stop(self) {
+        info!("stopping");
+        if let Some(rtmp) = &self.rtmp {
+            rtmp.do_send(StopListening);
+        }
+        let (done, stopped) = oneshot::channel();
+        send(&self.services.script, ToScript::Stop(done));
+        if tokio::time::timeout(STOP_STEP, stopped).await.is_err() {
+            warn!("scripts did not stop within {STOP_STEP:?}");
+        }
+        self.servers.do_send(StopServers);
+        for worker in self.workers.iter() {
+            worker.to.do_send(StopSessions);
+        }
+        let waited = tokio::time::Instant::now();
+        let alive = |kind| self.services.metrics.actor(kind).alive.load(Relaxed);
+        while alive(ActorKind::RtmpSession) + alive(ActorKind::ServerConnection) > 0
+            && waited.elapsed() < STOP_STEP
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(http) = &self.http {
+            http.stop(false).await;
+        }
+        self.metrics_log.do_send(crate::metrics_log::StopLog);
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        // A script that never returns must not keep the process.
+        let join = actix_rt::task::spawn_blocking(move || {
+            for arbiter in self.arbiters {
+                // A panic in an arbiter was logged where it happened.
+                let _ = arbiter.join();
+            }
+        });
+        if tokio::time::timeout(STOP_STEP, join).await.is_err() {
+            warn!("a thread did not end within {STOP_STEP:?}: a script is still running");
+        }
+        info!("stopped");
+    }
+}
+
+fn start_workers(
+    threads: usize,
+    metrics: &Arc<Metrics>,
+) -> (Arc<[WorkerHandle]>, Vec<actix_rt::Arbiter>) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if threads == 0 { cores } else { threads };
+    let arbiters: Vec<_> = (0..threads).map(|_| actix_rt::Arbiter::new()).collect();
+    let workers = arbiters
+        .iter()
+        .enumerate()
+        .map(|(index, arbiter)| Worker::start_on(&arbiter.handle(), index, metrics.clone()));
+    (workers.collect(), arbiters)
+}
+
+/// The Lua state is made on its own thread; whether that worked comes back here.
+async fn start_bridge(
+    arbiter: &actix_rt::Arbiter,
+    config: ScriptConfig,
+    late: &Arc<OnceLock<Arc<Directory>>>,
+    ids: &Arc<Ids>,
+    metrics: &Arc<Metrics>,
+) -> Result<Addr<ScriptBridge>, StartError> {
+    let (answer, made) = oneshot::channel();
+    let (late, ids, metrics) = (late.clone(), ids.clone(), metrics.clone());
+    arbiter.spawn_fn(move || {
+        let bridge = ScriptBridge::new(config, late, ids, metrics);
+        // The asker waits.
+        let _ = answer.send(bridge.map(Actor::start).map_err(|error| error.to_string()));
+    });
+    match made.await {
+        Ok(result) => result.map_err(StartError::Script),
+        Err(_) => Err(StartError::Script("its thread ended".to_owned())),
+    }
+}
+
+/// Publications are spread over the workers' arbiters in turn.
+fn publication_starter(context: PublicationContext) -> crate::directory::Starter {
+    let next = AtomicUsize::new(0);
+    Box::new(move |key, name| {
+        let context = context.clone();
+        let index = next.fetch_add(1, Relaxed) % context.workers.len();
+        let arbiter = context.workers[index].arbiter.clone();
+        Publication::start_in_arbiter(&arbiter, move |_| Publication::new(key, name, context))
+    })
+}
+
+pub(crate) fn send(to: &Recipient<Ticketed<ToScript>>, message: ToScript) {
+    to.do_send(Ticketed { message, ticket: Arc::<Backlog>::default().take(0) });
+}
+
+fn open(port: Option<&Port>) -> Result<Option<TcpListener>, StartError> {
+    let Some(port) = port else { return Ok(None) };
+    let listen = || {
+        let domain = Domain::for_address(port.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        // Restarting must not wait for old connections to time out.
+        socket.set_reuse_address(true)?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&port.address.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
+}
+
+fn announce(addresses: &Addresses) {
+    let named = [
+        ("RTMP", addresses.rtmp),
+        ("HTTP", addresses.http),
+        ("links of other nodes", addresses.servers),
+    ];
+    for (what, address) in named {
+        match address {
+            Some(address) => info!("{what} on {address}"),
+            None => info!("{what}: off"),
+        }
+    }
+}

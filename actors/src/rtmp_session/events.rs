@@ -1,0 +1,421 @@
+//! What the client wants, and what the node answers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_amf::Value;
+use ramona_media::MediaFrame;
+use ramona_rtmp as rtmp;
+use ramona_rtmp::{CloseKind, Event, PublishRefusal, RejectCode, StreamId};
+use ramona_script::{
+    Accepted, CallOutcome, ClientInfo, ClientMessage, ListenerId, ListenerInfo, MediaQos,
+    PublicationId, PublicationInfo, PublishError, Refusal,
+};
+use smallvec::SmallVec;
+use tracing::{debug, info, trace, warn};
+
+use super::viewer::RtmpViewer;
+use super::{Held, Playing, Publishing, RtmpSession, State};
+use crate::messages::client::ToSession;
+use crate::messages::media::PublishBatch;
+use crate::messages::script::ToScript;
+use crate::messages::stream::ToPublication;
+use crate::outbox::Offer;
+
+const TOO_MANY_NAMES: &str = "too many stream names are in use";
+
+/// The frames of one read, by stream: nearly always one.
+pub(super) type Frames = SmallVec<[(StreamId, Vec<MediaFrame>); 1]>;
+
+impl RtmpSession {
+    pub(super) fn on_event(&mut self, event: Event, frames: &mut Frames, ctx: &mut Context<Self>) {
+        if let Event::Media { stream, frame } = event {
+            trace!(kind = ?frame.kind, time = frame.timestamp_ms, "frame");
+            match frames.iter_mut().find(|(known, _)| *known == stream) {
+                Some((_, known)) => known.push(frame),
+                None => frames.push((stream, vec![frame])),
+            }
+            return;
+        }
+        // Frames before an event belong before what it causes.
+        self.flush_frames(frames, ctx);
+        match event {
+            Event::Connect(connect) => self.on_connect(*connect, ctx),
+            Event::Publish { stream, name, query, mode } => {
+                debug!(name = %name.escape_ascii(), ?mode, "publish");
+                self.on_publish(stream, name, query, ctx);
+            }
+            Event::Unpublish { stream } => {
+                if let Some(publishing) = self.publishing.remove(&stream) {
+                    self.end_publishing(publishing);
+                }
+            }
+            Event::Play { stream, name, query, start_ms, .. } => {
+                debug!(name = %name.escape_ascii(), "play");
+                self.on_play(stream, name, query, start_ms, ctx);
+            }
+            Event::StopPlay { stream } => {
+                if let Some(playing) = self.playing.remove(&stream) {
+                    self.end_playing(playing);
+                }
+            }
+            Event::Pause { stream, on } => self.gate(stream, |gate| gate.set_paused(on)),
+            Event::ReceiveAudio { stream, on } => {
+                self.gate(stream, |gate| gate.set_receive_audio(on));
+            }
+            Event::ReceiveVideo { stream, on } => {
+                self.gate(stream, |gate| gate.set_receive_video(on));
+            }
+            Event::Seek { .. } | Event::BufferLength { .. } => {}
+            Event::Call { transaction, name, args } => {
+                let client = self.client;
+                let bytes = name.len() + args.len() + 64;
+                // Sliced out of a read buffer they would keep all of it while the script is busy.
+                let (name, args) = (Bytes::copy_from_slice(&name), Bytes::copy_from_slice(&args));
+                let call = ToScript::Call { client, transaction, name, args };
+                self.tell_script(call, bytes, ctx);
+            }
+            Event::RoundTrip(time) => {
+                let ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).clamp(1, 65_535);
+                self.stats.ping_ms.store(ms, Relaxed);
+            }
+            Event::Closed(reason) => {
+                if reason.is_protocol_error() {
+                    self.services.metrics.protocol_errors.fetch_add(1, Relaxed);
+                    warn!(%reason, "the peer broke the protocol");
+                }
+                self.close(ctx, &reason.to_string());
+            }
+            Event::Media { .. } => {}
+        }
+    }
+
+    fn on_connect(&mut self, connect: rtmp::Connect, ctx: &mut Context<Self>) {
+        let mut raw_id = [0; 32];
+        if getrandom::fill(&mut raw_id).is_err() {
+            // Ids must differ, not be secret.
+            raw_id[..8].copy_from_slice(&self.client.0.to_be_bytes());
+        }
+        debug!(app = %connect.app.escape_ascii(), path = connect.path, "connect");
+        let info = ClientInfo {
+            id: self.client,
+            raw_id,
+            address: self.peer.to_string(),
+            protocol: "RTMP",
+            path: connect.path,
+            query: connect.query,
+            properties: object_members(&Value::Object(connect.properties)),
+            args: connect.args,
+            parameters: self.services.rtmp.parameters.clone(),
+            stats: self.stats.clone(),
+        };
+        let session = ctx.address().recipient();
+        let bytes = info.properties.len() + info.args.len() + 1_024;
+        self.tell_script(ToScript::Connect { info: Box::new(info), session }, bytes, ctx);
+    }
+
+    fn on_publish(&mut self, stream: StreamId, name: Bytes, query: Bytes, ctx: &mut Context<Self>) {
+        let run = self.services.ids.publication();
+        let name = Bytes::copy_from_slice(&name);
+        match self.services.directory.claim(&name, run) {
+            Ok(claim) => {
+                let query = Bytes::copy_from_slice(&query);
+                let qos = Arc::<MediaQos>::default();
+                let info = PublicationInfo { id: run, name, query, qos };
+                let message = ToScript::Publish {
+                    client: self.client,
+                    info: info.clone(),
+                    control: claim.control.clone(),
+                };
+                let publishing = Publishing { info, claim, accepted: false };
+                self.publishing.insert(stream, publishing);
+                self.tell_script(message, 1_024, ctx);
+            }
+            Err(PublishError::AlreadyPublishing) => {
+                info!(name = %name.escape_ascii(), "publish refused: the name is publishing already");
+                self.machine(|m| m.refuse_publish(stream, &PublishRefusal::BadName));
+            }
+            Err(PublishError::Refused) => {
+                self.services.metrics.connections_refused.fetch_add(1, Relaxed);
+                warn!(name = %name.escape_ascii(), "publish refused: {TOO_MANY_NAMES}");
+                let refusal =
+                    PublishRefusal::Refused(Bytes::from_static(TOO_MANY_NAMES.as_bytes()));
+                self.machine(|m| m.refuse_publish(stream, &refusal));
+            }
+        }
+    }
+
+    fn on_play(
+        &mut self,
+        stream: StreamId,
+        name: Bytes,
+        query: Bytes,
+        start_ms: f64,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.playing.values().any(|playing| playing.name == name) {
+            let text = [b"Already subscribed to ", &name[..]].concat();
+            return self.machine(|m| m.refuse_play(stream, &text));
+        }
+        let listener = self.services.ids.listener();
+        let name = Bytes::copy_from_slice(&name);
+        let mut query = query.to_vec();
+        if start_ms == -3_000.0 {
+            // LIS-08: the older form.
+            if !query.is_empty() {
+                query.push(b'&');
+            }
+            query.extend_from_slice(b"unbuffered=true");
+        }
+        let qos = Arc::<MediaQos>::default();
+        let info = ListenerInfo {
+            id: listener,
+            client: self.client,
+            name: name.clone(),
+            query: query.into(),
+            qos: qos.clone(),
+        };
+        let viewer = Rc::new(RtmpViewer::new(
+            self.shared.clone(),
+            ctx.address().recipient(),
+            stream,
+            name.clone(),
+            self.services.rtmp.queue,
+            qos,
+        ));
+        let publication = self.services.directory.running(&name);
+        let playing =
+            Playing { listener, name, viewer, subscription: None, sample_access: (true, true) };
+        self.playing.insert(stream, playing);
+        self.tell_script(ToScript::Subscribe { info, publication }, 1_024, ctx);
+    }
+
+    /// Hands the frames of one read to their publications, one batch each.
+    pub(super) fn flush_frames(&mut self, frames: &mut Frames, ctx: &mut Context<Self>) {
+        for (stream, frames) in frames.drain(..) {
+            let Some(publishing) = self.publishing.get(&stream) else { continue };
+            let batch = PublishBatch { run: publishing.info.id, frames };
+            self.publish(stream, batch, ctx);
+        }
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        stream: StreamId,
+        batch: PublishBatch,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(publishing) = self.publishing.get(&stream) else { return };
+        if !self.held.is_empty() {
+            return self.hold(Held::Frames(stream, batch), ctx);
+        }
+        let bytes = batch.frames.iter().map(|frame| frame.payload.len() + 64).sum();
+        match publishing.claim.frames.offer(batch, bytes) {
+            Offer::Accepted => {}
+            Offer::Full(batch) => self.hold(Held::Frames(stream, batch), ctx),
+            Offer::Gone(_) => self.close(ctx, "its publication has stopped"),
+        }
+    }
+
+    pub(super) fn on_message(&mut self, message: ToSession, ctx: &mut Context<Self>) {
+        match message {
+            ToSession::Connected(decision) => self.on_connected(decision, ctx),
+            ToSession::Published { run, decision } => self.on_published(run, decision, ctx),
+            ToSession::Subscribed { listener, decision } => {
+                self.on_subscribed(listener, decision);
+            }
+            ToSession::Called { transaction, outcome } => self.machine(|m| match outcome {
+                CallOutcome::Values(values) => {
+                    if let Err(error) = m.answer_call(transaction, &values) {
+                        warn!(%error, "result of a call not sent");
+                        m.fail_call(transaction, b"the result is too long");
+                    }
+                }
+                CallOutcome::Nothing => {}
+                CallOutcome::Failed(text) => m.fail_call(transaction, &text),
+            }),
+            ToSession::Write { messages, ticket: _ticket } => {
+                for message in messages {
+                    self.machine(|m| write(m, message));
+                }
+            }
+            ToSession::Close { code } => self.machine(|m| {
+                m.close(match code {
+                    0 => CloseKind::Normal,
+                    1 => CloseKind::IdleTimeout,
+                    _ => CloseKind::AppShutdown,
+                });
+            }),
+            ToSession::SetListener { listener, audio, video, sample_access } => {
+                self.set_listener(listener, audio, video, sample_access);
+            }
+            ToSession::PublicationClosed { run, status } => self.close_publication(run, status),
+            ToSession::Broken(reason) => return self.close(ctx, &reason),
+            ToSession::Shutdown => self.machine(|m| m.close(CloseKind::AppShutdown)),
+        }
+        self.resume(ctx);
+    }
+
+    fn on_connected(&mut self, decision: Result<Accepted, Refusal>, ctx: &mut Context<Self>) {
+        match decision {
+            Ok(accepted) => {
+                self.state = State::Open;
+                self.shared.set_connected();
+                info!("client connected");
+                if let Some((_, timeout)) =
+                    accepted.parameters.iter().find(|(key, _)| key == "timeout")
+                {
+                    match timeout.parse() {
+                        Ok(seconds) if (1.0..=1e6).contains(&seconds) => self.machine(|m| {
+                            m.set_timeout(std::time::Duration::from_secs_f64(seconds));
+                        }),
+                        _ => warn!(timeout, "timeout of onConnection ignored: not 1..1000000"),
+                    }
+                }
+                self.machine(|m| m.accept_connect(&accepted.info));
+            }
+            Err(refusal) => {
+                let (code, text) = match refusal {
+                    Refusal::Rejected(text) => (RejectCode::Rejected, text),
+                    Refusal::InvalidApp(text) => (RejectCode::InvalidApp, text),
+                };
+                info!(reason = %text.escape_ascii(), "client refused");
+                self.machine(|m| m.reject_connect(code, &text));
+            }
+        }
+        let _ = ctx;
+    }
+
+    fn on_published(
+        &mut self,
+        run: PublicationId,
+        decision: Result<(), Refusal>,
+        ctx: &mut Context<Self>,
+    ) {
+        let found = self.publishing.iter_mut().find(|(_, known)| known.info.id == run);
+        let Some((&stream, publishing)) = found else { return };
+        match decision {
+            Ok(()) => {
+                publishing.accepted = true;
+                let publisher = Some((self.client, ctx.address().recipient()));
+                let info = publishing.info.clone();
+                self.services.directory.started(&info.name, run);
+                publishing.claim.control.do_send(ToPublication::Start { info, publisher });
+                self.machine(|m| m.accept_publish(stream));
+            }
+            Err(refusal) => {
+                if let Some(publishing) = self.publishing.remove(&stream) {
+                    self.end_publishing(publishing);
+                }
+                let text = text_of(refusal);
+                info!(reason = %text.escape_ascii(), "publish refused");
+                self.machine(|m| m.refuse_publish(stream, &PublishRefusal::Refused(text)));
+            }
+        }
+    }
+
+    fn on_subscribed(&mut self, listener: ListenerId, decision: Result<(), Refusal>) {
+        let found = self.playing.iter_mut().find(|(_, known)| known.listener == listener);
+        let Some((&stream, playing)) = found else { return };
+        let refusal = match decision {
+            Ok(()) => match self.services.directory.subscribe(&playing.name) {
+                Some(subscription) => {
+                    let (audio, video) = playing.sample_access;
+                    let viewer = playing.viewer.clone();
+                    let join = ToPublication::Join { listener, worker: self.local.index };
+                    let control = subscription.control.clone();
+                    self.local.attach(subscription.key, listener, viewer);
+                    playing.subscription = Some(subscription);
+                    // The welcome tells whether it runs and brings the cached group.
+                    self.machine(|m| m.accept_play(stream, false, audio, video));
+                    control.do_send(join);
+                    return;
+                }
+                None => {
+                    self.services.metrics.connections_refused.fetch_add(1, Relaxed);
+                    self.script.push(ToScript::Unsubscribe(listener));
+                    Bytes::from_static(TOO_MANY_NAMES.as_bytes())
+                }
+            },
+            Err(refusal) => text_of(refusal),
+        };
+        info!(reason = %refusal.escape_ascii(), "play refused");
+        self.playing.remove(&stream);
+        self.machine(|m| m.refuse_play(stream, &refusal));
+    }
+
+    fn set_listener(
+        &mut self,
+        listener: ListenerId,
+        audio: bool,
+        video: bool,
+        sample_access: (bool, bool),
+    ) {
+        let found = self.playing.values_mut().find(|known| known.listener == listener);
+        let Some(playing) = found else { return };
+        let mut gate = playing.viewer.gate.borrow_mut();
+        gate.set_receive_audio(audio);
+        gate.set_receive_video(video);
+        drop(gate);
+        // Told to the client when its play is accepted (LIS-06).
+        playing.sample_access = sample_access;
+    }
+
+    fn close_publication(&mut self, run: PublicationId, status: Option<(Bytes, Bytes)>) {
+        let found = self.publishing.iter().find(|(_, known)| known.info.id == run);
+        let Some((&stream, _)) = found else { return };
+        if let Some(publishing) = self.publishing.remove(&stream) {
+            self.end_publishing(publishing);
+        }
+        let (code, text) = status.unzip();
+        let text = text.unwrap_or_default();
+        self.machine(|m| m.close_stream_with_status(stream, code.as_deref(), &text));
+    }
+
+    fn gate(&self, stream: StreamId, change: impl FnOnce(&mut ramona_media::ViewerGate)) {
+        if let Some(playing) = self.playing.get(&stream) {
+            change(&mut playing.viewer.gate.borrow_mut());
+        }
+    }
+
+    /// Speaks through the machine and sends what it has to say before anything else is sent.
+    pub(super) fn machine(&self, speak: impl FnOnce(&mut rtmp::Session)) {
+        speak(&mut self.shared.machine.borrow_mut());
+        self.shared.drain();
+    }
+}
+
+fn write(machine: &mut rtmp::Session, message: ClientMessage) {
+    let sent = match message {
+        ClientMessage::Invocation { name, args } => machine.invoke(&name, &args),
+        ClientMessage::Message { values } => machine.write_message(&values),
+        ClientMessage::Raw { data } => machine.write_raw(&data),
+        ClientMessage::Status { code, description } => {
+            machine.status(None, &code, &description);
+            Ok(())
+        }
+    };
+    if let Err(error) = sent {
+        warn!(%error, "message of a script not sent");
+    }
+}
+
+fn text_of(refusal: Refusal) -> Bytes {
+    match refusal {
+        Refusal::Rejected(text) | Refusal::InvalidApp(text) => text,
+    }
+}
+
+/// AMF0 members of an object, without its marker and its end.
+fn object_members(object: &Value) -> Bytes {
+    let mut out = Vec::new();
+    if let Err(error) = object.encode_amf0(&mut out) {
+        warn!(%error, "connect object not shown to scripts");
+        return Bytes::new();
+    }
+    let end = out.len().saturating_sub(3);
+    Bytes::from(out).slice(1.min(end)..end)
+}

@@ -1,0 +1,330 @@
+//! [`Host`] on top of mailboxes.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_media::MediaFrame;
+use ramona_script::{
+    ClientId, ClientMessage, Host, ListenerId, LogLevel, LogRecord, MediaQos, PublicationId,
+    PublicationInfo, PublishError, SendOutcome, ServerId, Watch,
+};
+
+use super::outgoing::{ClientOut, PublicationOut, ServerOut, owned};
+use crate::directory::Directory;
+use crate::messages::client::ToSession;
+use crate::messages::cluster::{ServerHandle, ToServer};
+use crate::messages::stream::ToPublication;
+use crate::metrics::Metrics;
+use crate::services::{Ids, epoch_ms};
+
+/// The directory, once the node has made it: it needs the bridge, and the bridge needs it.
+pub(super) type LateDirectory = Arc<OnceLock<Arc<Directory>>>;
+
+pub(super) struct BridgeHost {
+    directory: LateDirectory,
+    ids: Arc<Ids>,
+    metrics: Arc<Metrics>,
+    servers: RefCell<HashMap<ServerId, ServerOut>>,
+    clients: RefCell<HashMap<ClientId, ClientOut>>,
+    listeners: RefCell<HashMap<ListenerId, ClientId>>,
+    /// Runs of clients: who publishes, and the way to the publication.
+    published: RefCell<HashMap<PublicationId, (ClientId, Recipient<ToPublication>)>>,
+    /// Runs of scripts.
+    pushed: RefCell<HashMap<PublicationId, PublicationOut>>,
+    dirty: RefCell<Dirty>,
+}
+
+/// What the present handler wrote to.
+#[derive(Default)]
+struct Dirty {
+    servers: Vec<ServerId>,
+    clients: Vec<ClientId>,
+    publications: Vec<PublicationId>,
+}
+
+impl BridgeHost {
+    pub(super) fn new(directory: LateDirectory, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            directory,
+            ids,
+            metrics,
+            servers: RefCell::default(),
+            clients: RefCell::default(),
+            listeners: RefCell::default(),
+            published: RefCell::default(),
+            pushed: RefCell::default(),
+            dirty: RefCell::default(),
+        }
+    }
+
+    /// Sends all that scripts wrote (GEN-17).
+    pub(super) fn flush(&self) {
+        let mut dirty = self.dirty.borrow_mut();
+        let mut servers = self.servers.borrow_mut();
+        for id in dirty.servers.drain(..) {
+            servers.get_mut(&id).map(ServerOut::flush);
+        }
+        let mut pushed = self.pushed.borrow_mut();
+        for id in dirty.publications.drain(..) {
+            pushed.get_mut(&id).map(|out| out.flush(&self.metrics.script));
+        }
+        let mut clients = self.clients.borrow_mut();
+        for id in dirty.clients.drain(..) {
+            clients.get_mut(&id).map(ClientOut::flush);
+        }
+    }
+
+    /// Between the calls of a batch: frames that calls push must not wait for all of them.
+    pub(super) fn flush_if_large(&self) {
+        let dirty = self.dirty.borrow();
+        if dirty.publications.len() + dirty.clients.len() > 64 {
+            drop(dirty);
+            self.flush();
+        }
+    }
+
+    pub(super) fn add_client(&self, client: ClientId, session: Recipient<ToSession>) {
+        self.clients.borrow_mut().insert(client, ClientOut::new(session));
+    }
+
+    pub(super) fn remove_client(&self, client: ClientId) {
+        if let Some(mut out) = self.clients.borrow_mut().remove(&client) {
+            out.flush();
+        }
+    }
+
+    pub(super) fn tell(&self, client: ClientId, message: ToSession) {
+        if let Some(out) = self.clients.borrow().get(&client) {
+            out.tell(message);
+        }
+    }
+
+    pub(super) fn add_publication(
+        &self,
+        run: PublicationId,
+        client: ClientId,
+        control: Recipient<ToPublication>,
+    ) {
+        self.published.borrow_mut().insert(run, (client, control));
+    }
+
+    /// Forgets a run; answers who published it.
+    pub(super) fn remove_publication(&self, run: PublicationId) -> Option<ClientId> {
+        self.pushed.borrow_mut().remove(&run);
+        self.published.borrow_mut().remove(&run).map(|(client, _)| client)
+    }
+
+    /// Whether a run of this client has not ended yet.
+    pub(super) fn publishes(&self, client: ClientId) -> bool {
+        self.published.borrow().values().any(|(publisher, _)| *publisher == client)
+    }
+
+    pub(super) fn add_listener(&self, listener: ListenerId, client: ClientId) {
+        self.listeners.borrow_mut().insert(listener, client);
+    }
+
+    pub(super) fn remove_listener(&self, listener: ListenerId) {
+        self.listeners.borrow_mut().remove(&listener);
+    }
+
+    pub(super) fn add_server(&self, server: ServerId, handle: ServerHandle) {
+        self.servers.borrow_mut().insert(server, ServerOut::new(handle));
+    }
+
+    pub(super) fn remove_server(&self, server: ServerId) {
+        self.servers.borrow_mut().remove(&server);
+    }
+
+    pub(super) fn announce_to(&self, server: ServerId, path: String) {
+        self.tell_server(server, ToServer::AnnounceApp(path));
+    }
+
+    /// Refuses a server and forgets it: nothing can be sent to it any more.
+    pub(super) fn refuse_server(&self, server: ServerId, text: &[u8]) {
+        self.tell_server(server, ToServer::Reject(owned(text)));
+        self.remove_server(server);
+    }
+
+    pub(super) fn refuse_all_servers(&self, text: &[u8]) {
+        for out in self.servers.borrow_mut().values_mut() {
+            out.tell(ToServer::Reject(owned(text)));
+        }
+    }
+
+    fn tell_server(&self, server: ServerId, message: ToServer) {
+        if let Some(out) = self.servers.borrow_mut().get_mut(&server) {
+            out.tell(message);
+        }
+    }
+
+    fn with_publication(&self, run: PublicationId, act: impl FnOnce(&Recipient<ToPublication>)) {
+        if let Some((_, control)) = self.published.borrow().get(&run) {
+            act(control);
+        } else if let Some(out) = self.pushed.borrow().get(&run) {
+            act(out.control());
+        }
+    }
+}
+
+impl Host for BridgeHost {
+    fn log(&self, record: &LogRecord<'_>) {
+        // Escaped so that a line stays a line, readable so that UTF-8 stays text (LOG-03).
+        let message = escape(record.text);
+        let (file, line) = (record.file, record.line);
+        macro_rules! emit {
+            ($level:ident, $name:literal) => {
+                tracing::event!(target: "script", tracing::Level::$level, level_name = $name,
+                    file, line, "{message}")
+            };
+        }
+        match record.level {
+            LogLevel::Error => emit!(ERROR, "ERROR"),
+            LogLevel::Warn => emit!(WARN, "WARN"),
+            LogLevel::Note => emit!(INFO, "NOTE"),
+            LogLevel::Info => emit!(INFO, "INFO"),
+            LogLevel::Debug => emit!(DEBUG, "DEBUG"),
+            LogLevel::Trace => emit!(TRACE, "TRACE"),
+        }
+    }
+
+    fn epoch_ms(&self) -> u64 {
+        epoch_ms()
+    }
+
+    fn send(&self, server: ServerId, handler: &[u8], args: &[u8]) -> SendOutcome {
+        let mut servers = self.servers.borrow_mut();
+        let Some(out) = servers.get_mut(&server) else { return SendOutcome::Gone };
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.servers.last() != Some(&server) && !dirty.servers.contains(&server) {
+            dirty.servers.push(server);
+        }
+        out.send(handler, args)
+    }
+
+    fn reject_server(&self, server: ServerId, text: &[u8]) {
+        self.tell_server(server, ToServer::Reject(owned(text)));
+    }
+
+    fn announce_app(&self, path: &str) {
+        for out in self.servers.borrow_mut().values_mut() {
+            out.tell(ToServer::AnnounceApp(path.to_owned()));
+        }
+    }
+
+    fn publish(&self, name: &Bytes, _record: bool) -> Result<PublicationInfo, PublishError> {
+        let directory = self.directory.get().ok_or(PublishError::Refused)?;
+        let run = self.ids.publication();
+        let claim = directory.claim(name, run)?;
+        let qos = Arc::<MediaQos>::default();
+        let info = PublicationInfo { id: run, name: name.clone(), query: Bytes::new(), qos };
+        directory.started(name, run);
+        claim.control.do_send(ToPublication::Start { info: info.clone(), publisher: None });
+        let out = PublicationOut::new(run, name.clone(), claim);
+        self.pushed.borrow_mut().insert(run, out);
+        Ok(info)
+    }
+
+    fn push(&self, publication: PublicationId, frame: MediaFrame) {
+        let mut pushed = self.pushed.borrow_mut();
+        let Some(out) = pushed.get_mut(&publication) else { return };
+        let mut dirty = self.dirty.borrow_mut();
+        if !dirty.publications.contains(&publication) {
+            dirty.publications.push(publication);
+        }
+        out.push(frame, &self.metrics.script);
+    }
+
+    fn close_publication(&self, publication: PublicationId, status: Option<(Bytes, Bytes)>) {
+        if let Some(mut out) = self.pushed.borrow_mut().remove(&publication) {
+            out.flush(&self.metrics.script);
+            out.control().do_send(ToPublication::Close { run: publication, status });
+            if let Some(directory) = self.directory.get() {
+                directory.release(&out.name, publication);
+            }
+            return;
+        }
+        self.with_publication(publication, |control| {
+            control.do_send(ToPublication::Close { run: publication, status });
+        });
+    }
+
+    fn watch(&self, publication: PublicationId, watch: Watch) {
+        self.with_publication(publication, |control| {
+            control.do_send(ToPublication::Watch { run: publication, watch });
+        });
+    }
+
+    fn write(&self, client: ClientId, message: ClientMessage) {
+        let mut clients = self.clients.borrow_mut();
+        let Some(out) = clients.get_mut(&client) else { return };
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.clients.last() != Some(&client) && !dirty.clients.contains(&client) {
+            dirty.clients.push(client);
+        }
+        out.write(client, message, &self.metrics.script);
+    }
+
+    fn close_client(&self, client: ClientId, code: u32) {
+        self.flush_client(client);
+        self.tell(client, ToSession::Close { code });
+    }
+
+    fn set_listener(
+        &self,
+        listener: ListenerId,
+        audio: bool,
+        video: bool,
+        sample_access: (bool, bool),
+    ) {
+        if let Some(client) = self.listeners.borrow().get(&listener) {
+            self.tell(*client, ToSession::SetListener { listener, audio, video, sample_access });
+        }
+    }
+
+    fn handler_done(&self, app: &str, handler: &str, elapsed: Duration) {
+        self.metrics.script.handled(elapsed, app, handler);
+    }
+
+    fn log_enabled(&self, level: LogLevel) -> bool {
+        match level {
+            LogLevel::Error => tracing::enabled!(target: "script", tracing::Level::ERROR),
+            LogLevel::Warn => tracing::enabled!(target: "script", tracing::Level::WARN),
+            LogLevel::Note | LogLevel::Info => {
+                tracing::enabled!(target: "script", tracing::Level::INFO)
+            }
+            LogLevel::Debug => tracing::enabled!(target: "script", tracing::Level::DEBUG),
+            LogLevel::Trace => tracing::enabled!(target: "script", tracing::Level::TRACE),
+        }
+    }
+
+    fn flush_client(&self, client: ClientId) -> bool {
+        self.clients.borrow_mut().get_mut(&client).is_some_and(ClientOut::flush)
+    }
+}
+
+/// One line of readable text: control characters and bytes that are not UTF-8 are escaped.
+fn escape(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        for byte in chunk.invalid() {
+            out.extend(std::ascii::escape_default(*byte).map(char::from));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_log_line_stays_one_line_and_keeps_its_text() {
+        assert_eq!(super::escape("a\0\nb é".as_bytes()), "a\\u{0}\\nb é");
+        assert_eq!(super::escape(b"\x17\xFF"), "\\u{17}\\xff");
+    }
+}

@@ -1,0 +1,221 @@
+//! What scripts have written and the node has not sent yet: one buffer per server, client and
+//! script publication.
+
+use bytes::{Bytes, BytesMut};
+use ramona_cluster as cluster;
+use ramona_media::MediaFrame;
+use ramona_script::{ClientId, ClientMessage, PublicationId, SendOutcome};
+use tracing::{error, warn};
+
+use crate::directory::Claim;
+use crate::messages::client::ToSession;
+use crate::messages::cluster::{ServerHandle, ToServer};
+use crate::messages::media::PublishBatch;
+use crate::messages::stream::ToPublication;
+use crate::metrics::ScriptStats;
+use crate::outbox::{Backlog, Offer, Ticketed};
+use actix::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Bytes after which a server's buffer leaves in the middle of a handler, so that sending and
+/// running go on side by side.
+const SERVER_BATCH: usize = 64 << 10;
+
+/// Messages after which a client's or a publication's buffer leaves in the middle of a handler.
+const MESSAGE_BATCH: usize = 256;
+
+/// Bytes of script messages on their way to one client's session; further ones are refused, for
+/// the client does not read.
+const CLIENT_BACKLOG: usize = 8 << 20;
+
+/// Calls on their way to one server.
+pub(super) struct ServerOut {
+    handle: ServerHandle,
+    buffer: Vec<u8>,
+    calls: u64,
+    /// One log line for each time the queue fills up.
+    full: bool,
+}
+
+impl ServerOut {
+    pub(super) fn new(handle: ServerHandle) -> Self {
+        Self { handle, buffer: Vec::new(), calls: 0, full: false }
+    }
+
+    pub(super) fn send(&mut self, handler: &[u8], args: &[u8]) -> SendOutcome {
+        let size = handler.len() + args.len();
+        if self.buffer.len() + self.handle.queued.len() + size > self.handle.limit {
+            self.handle.stats.refused.fetch_add(1, Relaxed);
+            if !self.full {
+                self.full = true;
+                error!(
+                    limit = self.handle.limit,
+                    "outbound queue of a server is full: calls are refused until it drains"
+                );
+            }
+            return SendOutcome::Full;
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(size + 64);
+        }
+        if let Err(error) = cluster::encode_call(&mut self.buffer, handler, args) {
+            error!(%error, "call not sent");
+            return SendOutcome::Full;
+        }
+        self.full = false;
+        self.calls += 1;
+        if self.buffer.len() >= SERVER_BATCH {
+            self.flush();
+        }
+        SendOutcome::Queued
+    }
+
+    pub(super) fn tell(&mut self, message: ToServer) {
+        self.flush();
+        self.handle.to.do_send(Ticketed { message, ticket: self.handle.queued.take(0) });
+    }
+
+    /// Whether anything was there to send.
+    pub(super) fn flush(&mut self) -> bool {
+        if self.buffer.is_empty() {
+            return false;
+        }
+        self.handle.stats.calls_out.fetch_add(std::mem::take(&mut self.calls), Relaxed);
+        let ticket = self.handle.queued.take(self.buffer.len());
+        // A buffer as large as the last one spares its growing.
+        let next = Vec::with_capacity(self.buffer.len().min(SERVER_BATCH + SERVER_BATCH / 4));
+        let frames = Bytes::from(std::mem::replace(&mut self.buffer, next));
+        self.handle.to.do_send(Ticketed { message: ToServer::Frames(frames), ticket });
+        true
+    }
+}
+
+/// Messages on their way to one client.
+pub(super) struct ClientOut {
+    session: Recipient<ToSession>,
+    messages: Vec<ClientMessage>,
+    bytes: usize,
+    backlog: Arc<Backlog>,
+    refused: bool,
+}
+
+impl ClientOut {
+    pub(super) fn new(session: Recipient<ToSession>) -> Self {
+        let backlog = Arc::default();
+        Self { session, messages: Vec::new(), bytes: 0, backlog, refused: false }
+    }
+
+    pub(super) fn tell(&self, message: ToSession) {
+        self.session.do_send(message);
+    }
+
+    pub(super) fn write(&mut self, client: ClientId, message: ClientMessage, stats: &ScriptStats) {
+        let size = size_of_message(&message);
+        if self.backlog.len() + self.bytes + size > CLIENT_BACKLOG {
+            stats.writes_refused.fetch_add(1, Relaxed);
+            if !self.refused {
+                self.refused = true;
+                warn!(
+                    client = client.0,
+                    limit = CLIENT_BACKLOG,
+                    "client closed: a script writes \
+                      faster than its session sends"
+                );
+                self.session.do_send(ToSession::Broken(
+                    "a script wrote more than its session could send".to_owned(),
+                ));
+            }
+            return;
+        }
+        self.bytes += size;
+        self.messages.push(message);
+        if self.messages.len() >= MESSAGE_BATCH {
+            self.flush();
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> bool {
+        if self.messages.is_empty() {
+            return false;
+        }
+        let ticket = self.backlog.take(std::mem::take(&mut self.bytes));
+        let messages = std::mem::take(&mut self.messages);
+        self.session.do_send(ToSession::Write { messages, ticket });
+        true
+    }
+}
+
+fn size_of_message(message: &ClientMessage) -> usize {
+    64 + match message {
+        ClientMessage::Invocation { name, args } => name.len() + args.len(),
+        ClientMessage::Message { values } => values.len(),
+        ClientMessage::Raw { data } => data.len(),
+        ClientMessage::Status { code, description } => code.len() + description.len(),
+    }
+}
+
+/// Frames on their way into one publication of a script.
+pub(super) struct PublicationOut {
+    run: PublicationId,
+    pub(super) name: Bytes,
+    claim: Claim,
+    frames: Vec<MediaFrame>,
+    bytes: usize,
+    /// Frames were refused: nothing passes before a key frame (or, without video, at all times).
+    dropping: bool,
+    has_video: bool,
+}
+
+impl PublicationOut {
+    pub(super) fn new(run: PublicationId, name: Bytes, claim: Claim) -> Self {
+        let frames = Vec::new();
+        Self { run, name, claim, frames, bytes: 0, dropping: false, has_video: false }
+    }
+
+    pub(super) fn control(&self) -> &Recipient<ToPublication> {
+        &self.claim.control
+    }
+
+    pub(super) fn push(&mut self, frame: MediaFrame, stats: &ScriptStats) {
+        self.has_video |= frame.kind == ramona_media::MediaKind::Video;
+        if self.dropping && self.has_video && !frame.is_keyframe && !frame.is_header {
+            stats.frames_dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        self.bytes += frame.payload.len() + 64;
+        self.frames.push(frame);
+        if self.frames.len() >= MESSAGE_BATCH {
+            self.flush(stats);
+        }
+    }
+
+    pub(super) fn flush(&mut self, stats: &ScriptStats) -> bool {
+        if self.frames.is_empty() {
+            return false;
+        }
+        let frames = std::mem::take(&mut self.frames);
+        let bytes = std::mem::take(&mut self.bytes);
+        match self.claim.frames.offer(PublishBatch { run: self.run, frames }, bytes) {
+            Offer::Accepted => self.dropping = false,
+            Offer::Full(batch) => {
+                stats.frames_dropped.fetch_add(batch.frames.len() as u64, Relaxed);
+                if !self.dropping {
+                    self.dropping = true;
+                    warn!(
+                        name = %self.name.escape_ascii(),
+                        "a script pushes faster than its publication takes: frames dropped to \
+                         the next key frame"
+                    );
+                }
+            }
+            Offer::Gone(_) => {}
+        }
+        true
+    }
+}
+
+/// Empty bytes for messages without any.
+pub(super) fn owned(bytes: &[u8]) -> Bytes {
+    BytesMut::from(bytes).freeze()
+}

@@ -1,0 +1,65 @@
+//! What every session of a node needs, given in its constructor: no globals.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use ramona_script::{ClientId, ListenerId, PublicationId, ServerId};
+
+use crate::directory::Directory;
+use crate::messages::script::ToScript;
+use crate::metrics::Metrics;
+use crate::outbox::Ticketed;
+use crate::rtmp_session::RtmpConfig;
+
+/// Numbers that name things of one node; never reused.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    next: AtomicU64,
+}
+
+impl Ids {
+    /// A new client.
+    pub(crate) fn client(&self) -> ClientId {
+        ClientId(self.take())
+    }
+
+    /// A new run of a publication.
+    pub(crate) fn publication(&self) -> PublicationId {
+        PublicationId(self.take())
+    }
+
+    /// A new subscription.
+    pub(crate) fn listener(&self) -> ListenerId {
+        ListenerId(self.take())
+    }
+
+    /// A new link.
+    pub(crate) fn server(&self) -> ServerId {
+        ServerId(self.take())
+    }
+
+    fn take(&self) -> u64 {
+        self.next.fetch_add(1, Relaxed) + 1
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Services {
+    /// Names of publications.
+    pub directory: Arc<Directory>,
+    /// The script bridge.
+    pub script: Recipient<Ticketed<ToScript>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// New numbers.
+    pub ids: Arc<Ids>,
+    /// How RTMP sessions behave.
+    pub rtmp: RtmpConfig,
+}
+
+/// Milliseconds since 1970-01-01 UTC; 0 for a clock before.
+pub(crate) fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

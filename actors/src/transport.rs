@@ -1,0 +1,437 @@
+//! A TCP socket with an outbound queue whose payloads are shared between viewers.
+//!
+//! Writing is immediate: what the kernel takes at once never enters the queue. The rest waits
+//! for [`Transport::drive`], one future per session, which writes all that waits at each turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::task::{Poll, Waker};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+/// Slices given to one `writev`: enough for 20 messages of a header and a payload, small enough
+/// for the stack.
+const MAX_SLICES: usize = 64;
+
+/// Bytes to send, borrowed as long as the kernel takes them at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Piece<'a> {
+    /// A chunk header of the viewer's own: too small to be worth an allocation.
+    Header(Inline),
+    /// A part of shared or control bytes.
+    Part {
+        /// The whole.
+        bytes: &'a Bytes,
+        /// First byte.
+        start: usize,
+        /// Behind the last byte.
+        end: usize,
+        /// Publisher's time when this belongs to a frame.
+        time_ms: Option<u32>,
+    },
+}
+
+impl Piece<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Header(header) => header.as_slice(),
+            Self::Part { bytes, start, end, .. } => &bytes[*start..*end],
+        }
+    }
+
+    /// What is left of it behind `offset`, to be kept.
+    fn keep(&self, offset: usize) -> Queued {
+        match *self {
+            Self::Header(mut header) => {
+                header.start += offset as u8;
+                Queued { rest: Rest::Header(header), time_ms: None }
+            }
+            Self::Part { bytes, start, end, time_ms } => {
+                Queued { rest: Rest::Shared(bytes.slice(start + offset..end)), time_ms }
+            }
+        }
+    }
+}
+
+/// Up to 18 bytes in place: a type 0 chunk header with an extended timestamp and a three-byte
+/// basic header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inline {
+    bytes: [u8; 18],
+    start: u8,
+    end: u8,
+}
+
+impl Inline {
+    /// Keeps at most the first 18 bytes; headers are never longer.
+    pub(crate) fn new(slice: &[u8]) -> Self {
+        let len = slice.len().min(18);
+        debug_assert_eq!(len, slice.len());
+        let mut bytes = [0; 18];
+        bytes[..len].copy_from_slice(&slice[..len]);
+        Self { bytes, start: 0, end: len as u8 }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[usize::from(self.start)..usize::from(self.end)]
+    }
+}
+
+#[derive(Debug)]
+enum Rest {
+    Header(Inline),
+    Shared(Bytes),
+}
+
+#[derive(Debug)]
+struct Queued {
+    rest: Rest,
+    time_ms: Option<u32>,
+}
+
+impl Queued {
+    fn as_slice(&self) -> &[u8] {
+        match &self.rest {
+            Rest::Header(header) => header.as_slice(),
+            Rest::Shared(bytes) => bytes,
+        }
+    }
+
+    fn advance(&mut self, n: usize) {
+        match &mut self.rest {
+            Rest::Header(header) => header.start += n as u8,
+            Rest::Shared(bytes) => bytes.advance(n),
+        }
+    }
+}
+
+/// See the module's text. All methods run on the socket's own arbiter.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    stream: TcpStream,
+    queue: RefCell<VecDeque<Queued>>,
+    queued_bytes: Cell<usize>,
+    sent_bytes: Cell<u64>,
+    writer: RefCell<Option<Waker>>,
+    reader: RefCell<Option<Waker>>,
+    idle: RefCell<Option<Waker>>,
+    reading_paused: Cell<bool>,
+    broken: Cell<bool>,
+}
+
+impl Transport {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            queue: RefCell::default(),
+            queued_bytes: Cell::new(0),
+            sent_bytes: Cell::new(0),
+            writer: RefCell::default(),
+            reader: RefCell::default(),
+            idle: RefCell::default(),
+            reading_paused: Cell::new(false),
+            broken: Cell::new(false),
+        }
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes.get()
+    }
+
+    /// Bytes the kernel took since the socket was opened.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.get()
+    }
+
+    /// Time of the oldest frame that waits.
+    pub(crate) fn oldest_ms(&self) -> Option<u32> {
+        if self.queued_bytes.get() == 0 {
+            return None;
+        }
+        self.queue.borrow().iter().find_map(|queued| queued.time_ms)
+    }
+
+    /// Whether the socket failed; [`drive`](Self::drive) tells why.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// Sends pieces in order, after all that waits.
+    pub(crate) fn send(&self, pieces: &[Piece<'_>]) {
+        if self.broken.get() {
+            return;
+        }
+        let mut queue = self.queue.borrow_mut();
+        let (first, offset) = if queue.is_empty() { self.write_now(pieces) } else { (0, 0) };
+        if first == pieces.len() {
+            return;
+        }
+        let mut bytes = 0;
+        for (index, piece) in pieces.iter().enumerate().skip(first) {
+            let queued = piece.keep(if index == first { offset } else { 0 });
+            bytes += queued.as_slice().len();
+            queue.push_back(queued);
+        }
+        self.queued_bytes.set(self.queued_bytes.get() + bytes);
+        if let Some(waker) = self.writer.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends control bytes.
+    pub(crate) fn send_bytes(&self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.send(&[Piece::Part { bytes: &bytes, start: 0, end: bytes.len(), time_ms: None }]);
+        }
+    }
+
+    /// Writes all that waits whenever the socket has room, until it fails.
+    pub(crate) async fn drive(&self) -> io::Error {
+        loop {
+            if let Err(error) = self.write_waiting().await {
+                return error;
+            }
+        }
+    }
+
+    /// Waits until something waits and the socket has room, and writes what it takes.
+    pub(crate) async fn write_waiting(&self) -> io::Result<()> {
+        poll_fn(|cx| {
+            if self.queued_bytes.get() > 0 {
+                return Poll::Ready(());
+            }
+            *self.writer.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        let written = match self.stream.writable().await {
+            Ok(()) => self.write_queue(),
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| self.fail(error))
+    }
+
+    /// Waits until the socket has something to read and reading is not paused.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| {
+            if self.reading_paused.get() {
+                *self.reader.borrow_mut() = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            self.stream.poll_read_ready(cx)
+        })
+        .await
+    }
+
+    /// Reads what is there; `Ok(None)` when nothing is, `Ok(Some(0))` at the end of the stream.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.stream.try_read(buffer) {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same into a growing buffer, at most `max` bytes at a time, without a copy.
+    pub(crate) fn try_read_into(
+        &self,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> io::Result<Option<usize>> {
+        buffer.reserve(max);
+        match self.stream.try_read_buf(&mut buffer.limit(max)) {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until nothing waits; [`drive`](Self::drive) does the writing.
+    pub(crate) async fn flushed(&self) {
+        poll_fn(|cx| {
+            if self.queued_bytes.get() == 0 {
+                return Poll::Ready(());
+            }
+            *self.idle.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Says the last word: what waits was written, nothing follows. The peer can still send, and
+    /// what it sends must be read, or closing would reset the connection and cost it our words.
+    pub(crate) fn shutdown_write(&self) {
+        // Fails when the peer is gone already, which is as good.
+        let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Stops or resumes reading: TCP then slows the peer down.
+    pub(crate) fn pause_reading(&self, paused: bool) {
+        self.reading_paused.set(paused);
+        if !paused && let Some(waker) = self.reader.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn fail(&self, error: io::Error) -> io::Error {
+        self.broken.set(true);
+        self.queue.borrow_mut().clear();
+        self.queued_bytes.set(0);
+        if let Some(waker) = self.idle.borrow_mut().take() {
+            waker.wake();
+        }
+        error
+    }
+
+    /// Writes as much as the kernel takes; answers the first piece that is not whole yet and how
+    /// much of it is gone. Errors are found again, and reported, by `drive`.
+    fn write_now(&self, pieces: &[Piece<'_>]) -> (usize, usize) {
+        let mut first = 0;
+        let mut offset = 0;
+        while first < pieces.len() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut total = 0;
+            let mut used = 0;
+            for (slot, piece) in slices.iter_mut().zip(&pieces[first..]) {
+                let bytes = &piece.as_slice()[if used == 0 { offset } else { 0 }..];
+                *slot = IoSlice::new(bytes);
+                total += bytes.len();
+                used += 1;
+            }
+            let Ok(mut written) = self.stream.try_write_vectored(&slices[..used]) else { break };
+            self.sent_bytes.set(self.sent_bytes.get() + written as u64);
+            let short = written < total;
+            while first < pieces.len() {
+                let left = pieces[first].as_slice().len() - offset;
+                if written < left {
+                    offset += written;
+                    break;
+                }
+                written -= left;
+                first += 1;
+                offset = 0;
+            }
+            if short {
+                break;
+            }
+        }
+        (first, offset)
+    }
+
+    fn write_queue(&self) -> io::Result<()> {
+        let mut queue = self.queue.borrow_mut();
+        while !queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut used = 0;
+            for (slot, queued) in slices.iter_mut().zip(queue.iter()) {
+                *slot = IoSlice::new(queued.as_slice());
+                used += 1;
+            }
+            let mut written = match self.stream.try_write_vectored(&slices[..used]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.sent_bytes.set(self.sent_bytes.get() + written as u64);
+            self.queued_bytes.set(self.queued_bytes.get() - written);
+            while written > 0
+                && let Some(front) = queue.front_mut()
+            {
+                let len = front.as_slice().len();
+                if written < len {
+                    front.advance(written);
+                    break;
+                }
+                written -= len;
+                queue.pop_front();
+            }
+        }
+        if let Some(waker) = self.idle.borrow_mut().take() {
+            waker.wake();
+        }
+        // A burst leaves its room behind; an idle viewer should not pay for it.
+        if queue.capacity() > 256 {
+            queue.shrink_to(16);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::rc::Rc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (Transport, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        (Transport::new(near), far)
+    }
+
+    #[actix::test]
+    async fn bytes_leave_in_order_through_a_full_socket() {
+        let (near, mut far) = pair().await;
+        let near = Rc::new(near);
+        let mut sent = Vec::new();
+        for round in 0..200u32 {
+            let header = Inline::new(&round.to_be_bytes());
+            let payload = Bytes::from(vec![round as u8; 50_000]);
+            sent.extend_from_slice(&round.to_be_bytes());
+            sent.extend_from_slice(&payload);
+            let end = payload.len();
+            let part = Piece::Part { bytes: &payload, start: 0, end, time_ms: Some(round) };
+            near.send(&[Piece::Header(header), part]);
+        }
+        assert!(near.queued_bytes() > 0 && near.oldest_ms().is_some(), "the socket was full");
+        let driver = near.clone();
+        let task = actix::spawn(async move { driver.drive().await });
+        let mut got = vec![0; sent.len()];
+        far.read_exact(&mut got).await.unwrap();
+        assert!(got == sent);
+        assert_eq!((near.queued_bytes(), near.oldest_ms()), (0, None));
+        assert_eq!(near.sent_bytes(), sent.len() as u64);
+        task.abort();
+    }
+
+    #[actix::test]
+    async fn a_paused_reader_leaves_bytes_in_the_socket() {
+        let (near, far) = pair().await;
+        far.writable().await.unwrap();
+        far.try_write(b"abc").unwrap();
+        near.readable().await.unwrap();
+        near.pause_reading(true);
+        {
+            let readable = near.readable();
+            tokio::pin!(readable);
+            let pending = poll_fn(|cx| Poll::Ready(readable.as_mut().poll(cx).is_pending())).await;
+            assert!(pending);
+            near.pause_reading(false);
+            readable.await.unwrap();
+        }
+        let mut buffer = [0; 8];
+        assert_eq!(near.try_read(&mut buffer).unwrap(), Some(3));
+        assert_eq!(near.try_read(&mut buffer).unwrap(), None);
+    }
+
+    #[actix::test]
+    async fn a_peer_that_is_gone_ends_the_driver_with_its_error() {
+        let (near, far) = pair().await;
+        drop(far);
+        let big = Bytes::from(vec![0; 64 << 20]);
+        near.send_bytes(big);
+        let error = near.drive().await;
+        assert!(near.is_broken(), "{error}");
+        assert_eq!(near.queued_bytes(), 0);
+    }
+}

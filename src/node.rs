@@ -1,0 +1,189 @@
+//! From a [`Config`] to a running node.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ramona_actors::{
+    HttpConfig, Node, NodeConfig, Port, RtmpConfig, ScriptConfig, ServersConfig, StartError,
+};
+use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
+use ramona_media::{CacheLimits, QueueLimits};
+use tracing::warn;
+
+use crate::config::{Config, LinkPolicy};
+
+/// File in `<dir>/data` that keeps the node's id (32 hex digits).
+const NODE_ID_FILE: &str = "node-id";
+
+/// A link whose outbound queue is half full for so long is closed.
+const QUEUE_FULL_FOR: Duration = Duration::from_secs(5);
+
+/// Starts a node inside the present actix system.
+///
+/// # Errors
+/// A port cannot be opened, or the link port would be open to everybody.
+pub async fn start(config: &Config) -> Result<Node, StartError> {
+    Node::start(node_config(config)).await
+}
+
+/// What each component is told.
+pub fn node_config(config: &Config) -> NodeConfig {
+    let port = |address, key| Some(Port { address, key });
+    let servers = config.servers.bind.filter(|_| may_open(config));
+    NodeConfig {
+        threads: config.threads,
+        rtmp: config.rtmp.bind.and_then(|address| port(address, "RTMP.port")),
+        rtmp_session: RtmpConfig {
+            session: ramona_rtmp::SessionConfig {
+                timeout: config.rtmp.timeout,
+                ..ramona_rtmp::SessionConfig::default()
+            },
+            queue: QueueLimits {
+                bytes: config.media.queue_bytes,
+                age_ms: millis(config.media.queue_age),
+            },
+            parameters: section(config, "RTMP"),
+            socket_buffer: config.socket_buffer,
+        },
+        http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
+        http_config: HttpConfig { timeout: config.http.timeout },
+        servers: servers.and_then(|address| port(address, "servers.port")),
+        servers_config: ServersConfig {
+            targets: config.servers.targets.clone(),
+            secret: config.servers.secret.clone(),
+            link: LinkConfig {
+                ping_interval: config.servers.heartbeat,
+                dead_after: config.servers.timeout,
+                ..LinkConfig::default()
+            },
+            queue: config.servers.queue_bytes,
+            full_for: QUEUE_FULL_FOR,
+            hello: hello(config),
+            socket_buffer: config.socket_buffer,
+        },
+        cache: CacheLimits { bytes: config.media.gop_bytes, age_ms: millis(config.media.gop_age) },
+        script: ScriptConfig {
+            dir: config.dir.clone(),
+            entries: config.entries.clone(),
+            arguments: config.arguments.clone(),
+            slow: config.script.slow.unwrap_or(Duration::MAX),
+        },
+        metrics_period: config.metrics.period.unwrap_or_default(),
+    }
+}
+
+/// A file that would open the port to everybody was refused when it was loaded; a configuration
+/// made by hand comes here.
+fn may_open(config: &Config) -> bool {
+    match config.servers.policy() {
+        LinkPolicy::Refused => {
+            tracing::error!(
+                "servers.port is not opened: set servers.secret, or servers.host = 127.0.0.1, or \
+                 servers.insecure = true in a closed network"
+            );
+            false
+        }
+        LinkPolicy::Insecure => {
+            warn!(
+                "servers.insecure = true: anybody who reaches servers.port can join the cluster \
+                 and call its scripts"
+            );
+            true
+        }
+        LinkPolicy::Off | LinkPolicy::Loopback | LinkPolicy::Secret => true,
+    }
+}
+
+fn hello(config: &Config) -> Hello {
+    let entries = config.public_entries();
+    let public =
+        public_configuration(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    if public.omitted > 0 {
+        warn!(
+            keys = public.omitted,
+            "configuration keys not told to other nodes: too many or long"
+        );
+    }
+    let port = |bind: Option<std::net::SocketAddr>| bind.map_or(0, |address| address.port());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Hello {
+        node_id: node_id(&config.dir.join("data")),
+        incarnation: now.as_millis() as u64,
+        capabilities: Capabilities::default(),
+        dial: 0,
+        host: config.host.clone().unwrap_or_default(),
+        ports: vec![
+            ("RTMP".to_owned(), port(config.rtmp.bind)),
+            ("HTTP".to_owned(), port(config.http.bind)),
+        ],
+        configuration: public.pairs,
+        properties: Vec::new(),
+    }
+}
+
+/// The id kept in `data`, or a new one that is kept from now on.
+fn node_id(data: &Path) -> NodeId {
+    let path = data.join(NODE_ID_FILE);
+    if let Some(id) = std::fs::read_to_string(&path).ok().and_then(|text| parse_id(text.trim())) {
+        return NodeId(id);
+    }
+    let mut id = [0; 16];
+    if let Err(error) = getrandom::fill(&mut id) {
+        warn!(%error, "no randomness for the node's id: the clock serves");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        id = now.as_nanos().to_be_bytes();
+    }
+    let id = NodeId(id);
+    if let Err(error) = keep_id(&path, id) {
+        warn!(file = %path.display(), %error, "the node's id is not kept: a new one at each start");
+    }
+    id
+}
+
+fn keep_id(path: &Path, id: NodeId) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::File::create(path)?.write_all(format!("{id}\n").as_bytes())
+}
+
+fn parse_id(text: &str) -> Option<[u8; 16]> {
+    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+/// Keys of one section without its name.
+fn section(config: &Config, name: &str) -> Vec<(String, String)> {
+    let of = |key: &str| {
+        let (section, key) = key.split_once('.')?;
+        section.eq_ignore_ascii_case(name).then(|| key.to_owned())
+    };
+    config.entries.iter().filter_map(|(key, value)| Some((of(key)?, value.clone()))).collect()
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_id_is_kept_between_starts_and_a_broken_file_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let first = node_id(&data);
+        assert_eq!(node_id(&data), first);
+        std::fs::write(data.join(NODE_ID_FILE), "not hex").unwrap();
+        let second = node_id(&data);
+        assert_ne!(second, first);
+        assert_eq!(node_id(&data), second);
+    }
+
+    #[test]
+    fn scripts_see_the_keys_of_a_protocol_without_its_section() {
+        let parameters = section(&Config::default(), "RTMP");
+        assert!(parameters.contains(&("timeout".to_owned(), "60".to_owned())), "{parameters:?}");
+    }
+}
