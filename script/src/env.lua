@@ -265,6 +265,16 @@ local function load_chunk(name)
 	return f, problem
 end
 
+-- Chunks of strings and functions belong to the application that loads them, as its files do.
+function G.load(chunk, name, mode, ...)
+	if select("#", ...) > 0 then return load(chunk, name, mode, ...) end
+	return load(chunk, name, mode, calling_app().env)
+end
+
+function G.loadstring(chunk, name)
+	return load(chunk, name, nil, calling_app().env)
+end
+
 function G.loadfile(name)
 	name = R.str(name)
 	local f, problem = load_chunk(name or "")

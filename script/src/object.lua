@@ -87,7 +87,8 @@ local function add_collection(def, meta)
 	function meta.__call(o, ...)
 		local s = alive(o)
 		if not s then return R.gone(s and s.class or "collection") end
-		return (c.call or c.find)(s, ...)
+		if c.call then return c.call(s, ...) end
+		return (c.find(s, (...)))
 	end
 	-- The `next` of scripts: the pair after `key` in a snapshot of now.
 	meta.__ramona_next = function(o, key)

@@ -51,6 +51,7 @@ local function start(slot, id, script)
 	end
 	local s = state[o]
 	s.id, s.script, s.running = id, script, false
+	s.watch_audio, s.watch_video, s.watch_data = false, false, false
 	-- A publication of a script lives as long as the script holds it.
 	slot.box = setmetatable({ o }, script and { __mode = "v" } or nil)
 	slot.id = id
@@ -81,11 +82,14 @@ local function has(o, name, older)
 	return type(rawget(o, name)) == "function" or type(rawget(o, older)) == "function"
 end
 
--- Tells the node which packets of a client's publication a script wants.
+-- Tells the node which packets of a client's publication a script wants, when that changed.
 local function watch(o, s)
-	if s.id and not s.script then
-		native.watch(s.id, has(o, "onAudio", "onAudioPacket"), has(o, "onVideo", "onVideoPacket"),
-			has(o, "onData", "onDataPacket"))
+	if not s.id or s.script then return end
+	local audio, video = has(o, "onAudio", "onAudioPacket"), has(o, "onVideo", "onVideoPacket")
+	local data = has(o, "onData", "onDataPacket")
+	if audio ~= s.watch_audio or video ~= s.watch_video or data ~= s.watch_data then
+		s.watch_audio, s.watch_video, s.watch_data = audio, video, data
+		native.watch(s.id, audio, video, data)
 	end
 end
 

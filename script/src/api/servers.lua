@@ -60,7 +60,7 @@ R.class("servers", {
 			for i, o in ipairs(objects) do ids[i] = state[o].id end
 			native.broadcast(ids, handler, ...)
 		end,
-		call = function(s, _, key) return find(s, key) end,
+		call = function(s, _, key) return (find(s, key)) end,
 	},
 	assign = R.read_only,
 })
