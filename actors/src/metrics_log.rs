@@ -136,8 +136,9 @@ impl MetricsLog {
         if q.count == 0 {
             return;
         }
+        // Only handlers of a millisecond and more are known by name.
         let (slowest, handler) =
-            slowest.map_or((q.max, String::new()), |(us, name)| (Duration::from_micros(us), name));
+            slowest.map_or((q.max, "-".into()), |(us, name)| (Duration::from_micros(us), name));
         info!(
             target: "metrics",
             per_second = rate(q.count, seconds),

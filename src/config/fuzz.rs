@@ -24,7 +24,6 @@ pub fn ini(data: &[u8]) {
         assert!(!problem.text.is_empty() && !problem.to_string().contains('\n'));
     }
     assert!(config.servers.timeout >= config.servers.heartbeat * 2);
-    assert!(config.servers.backoff_max >= config.servers.backoff_min);
     assert!(config.servers.queue_bytes >= 1 << 20);
     let fatal = problems.iter().any(|problem| problem.severity == Severity::Fatal);
     let loaded = Config::parse(data, None, Path::new("/d"), &Overrides::default());

@@ -131,10 +131,6 @@ pub struct Servers {
     pub timeout: Duration,
     /// `servers.queue`, bytes that wait on one link.
     pub queue_bytes: usize,
-    /// `servers.backoffMin`.
-    pub backoff_min: Duration,
-    /// `servers.backoffMax`; never below `backoff_min`.
-    pub backoff_max: Duration,
     /// `servers.share`.
     pub share: Vec<String>,
 }
@@ -319,8 +315,6 @@ fn servers(set: &mut Settings<'_>) -> Servers {
         heartbeat,
         timeout: set.seconds("servers.timeout"),
         queue_bytes: set.size("servers.queue"),
-        backoff_min: set.seconds("servers.backoffMin"),
-        backoff_max: set.seconds("servers.backoffMax"),
         share: set
             .any("servers.share")
             .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect())
@@ -328,7 +322,6 @@ fn servers(set: &mut Settings<'_>) -> Servers {
     };
     servers.share.retain(|name| !name.is_empty());
     at_least(set, "servers.timeout", &mut servers.timeout, heartbeat * 2);
-    at_least(set, "servers.backoffMax", &mut servers.backoff_max, servers.backoff_min);
     if servers.secret.as_ref().is_some_and(Secret::is_short) {
         let text = format!("shorter than {SHORT_SECRET} characters, others may guess it");
         set.report_key(Severity::Warning, "servers.secret", text);

@@ -99,10 +99,6 @@ pub static KEYS: &[Key] = &[
         "a link that is silent for this long is closed; at least twice servers.heartbeat"),
     key("servers.queue", whole(1 << 20, MAX_BYTES), "67108864", "bytes",
         "what may wait to be sent on one link; past it server:send is refused"),
-    key("servers.backoffMin", decimal(0.05, HOUR), "0.5", "s",
-        "wait before a lost target is dialled again, at first"),
-    key("servers.backoffMax", decimal(0.05, HOUR), "10", "s",
-        "and at most, after several failures; at least servers.backoffMin"),
 
     key("media.gopBytes", whole(0, MAX_BYTES), "8388608", "bytes",
         "frames since the last keyframe that one publication keeps, so that a new viewer sees a picture at once; 0: none"),

@@ -44,7 +44,6 @@ fn defaults_are_those_of_the_specification() {
     assert_eq!(config.servers.bind, None);
     assert_eq!(config.servers.targets, []);
     assert_eq!(config.servers.queue_bytes, 64 << 20);
-    assert_eq!(config.servers.backoff_min, Duration::from_millis(500));
     assert_eq!(config.metrics.period, Some(Duration::from_secs(10)));
     assert_eq!((config.logs.rotation, config.logs.max_bytes), (10, 1_000_000));
     assert_eq!((config.host, config.threads, config.socket_buffer), (None, 0, None));
@@ -96,7 +95,6 @@ fn a_number_out_of_range_is_clamped_with_a_warning() {
         ("threads = 100000", 1, "threads"),
         ("servers.heartbeat = 0", 1, "servers.heartbeat"),
         ("servers.timeout = 1", 1, "servers.timeout"),
-        ("servers.backoffMin = 20", 0, "servers.backoffMax"),
     ] {
         let (config, problems) = build(text);
         assert_eq!(problems.len(), 1, "{problems:?}");
