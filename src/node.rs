@@ -40,7 +40,8 @@ pub fn node_config(config: &Config) -> NodeConfig {
                 ..ramona_rtmp::SessionConfig::default()
             },
             queue: QueueLimits {
-                bytes: config.media.queue_bytes,
+                // A new viewer's first burst must fit, or it would be closed for being slow.
+                bytes: config.media.queue_bytes.max(config.media.gop_bytes),
                 age_ms: millis(config.media.queue_age),
             },
             parameters: section(config, "RTMP"),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -29,8 +30,6 @@ pub(crate) enum Piece<'a> {
         start: usize,
         /// Behind the last byte.
         end: usize,
-        /// Publisher's time when this belongs to a frame.
-        time_ms: Option<u32>,
     },
 }
 
@@ -43,16 +42,15 @@ impl Piece<'_> {
     }
 
     /// What is left of it behind `offset`, to be kept.
-    fn keep(&self, offset: usize) -> Queued {
-        match *self {
+    fn keep(&self, offset: usize, since: Instant) -> Queued {
+        let rest = match *self {
             Self::Header(mut header) => {
                 header.start += offset as u8;
-                Queued { rest: Rest::Header(header), time_ms: None }
+                Rest::Header(header)
             }
-            Self::Part { bytes, start, end, time_ms } => {
-                Queued { rest: Rest::Shared(bytes.slice(start + offset..end)), time_ms }
-            }
-        }
+            Self::Part { bytes, start, end } => Rest::Shared(bytes.slice(start + offset..end)),
+        };
+        Queued { rest, since }
     }
 }
 
@@ -89,7 +87,7 @@ enum Rest {
 #[derive(Debug)]
 struct Queued {
     rest: Rest,
-    time_ms: Option<u32>,
+    since: Instant,
 }
 
 impl Queued {
@@ -147,12 +145,13 @@ impl Transport {
         self.sent_bytes.get()
     }
 
-    /// Time of the oldest frame that waits.
-    pub(crate) fn oldest_ms(&self) -> Option<u32> {
+    /// How long the oldest byte has waited, in milliseconds.
+    pub(crate) fn waited_ms(&self) -> u32 {
         if self.queued_bytes.get() == 0 {
-            return None;
+            return 0;
         }
-        self.queue.borrow().iter().find_map(|queued| queued.time_ms)
+        let waited = self.queue.borrow().front().map(|queued| queued.since.elapsed());
+        waited.map_or(0, |waited| u32::try_from(waited.as_millis()).unwrap_or(u32::MAX))
     }
 
     /// Whether the socket failed; [`drive`](Self::drive) tells why.
@@ -171,8 +170,9 @@ impl Transport {
             return;
         }
         let mut bytes = 0;
+        let now = Instant::now();
         for (index, piece) in pieces.iter().enumerate().skip(first) {
-            let queued = piece.keep(if index == first { offset } else { 0 });
+            let queued = piece.keep(if index == first { offset } else { 0 }, now);
             bytes += queued.as_slice().len();
             queue.push_back(queued);
         }
@@ -185,7 +185,7 @@ impl Transport {
     /// Sends control bytes.
     pub(crate) fn send_bytes(&self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.send(&[Piece::Part { bytes: &bytes, start: 0, end: bytes.len(), time_ms: None }]);
+            self.send(&[Piece::Part { bytes: &bytes, start: 0, end: bytes.len() }]);
         }
     }
 
@@ -390,16 +390,16 @@ mod tests {
             sent.extend_from_slice(&round.to_be_bytes());
             sent.extend_from_slice(&payload);
             let end = payload.len();
-            let part = Piece::Part { bytes: &payload, start: 0, end, time_ms: Some(round) };
+            let part = Piece::Part { bytes: &payload, start: 0, end };
             near.send(&[Piece::Header(header), part]);
         }
-        assert!(near.queued_bytes() > 0 && near.oldest_ms().is_some(), "the socket was full");
+        assert!(near.queued_bytes() > 0, "the socket was full");
         let driver = near.clone();
         let task = actix::spawn(async move { driver.drive().await });
         let mut got = vec![0; sent.len()];
         far.read_exact(&mut got).await.unwrap();
         assert!(got == sent);
-        assert_eq!((near.queued_bytes(), near.oldest_ms()), (0, None));
+        assert_eq!((near.queued_bytes(), near.waited_ms()), (0, 0));
         assert_eq!(near.sent_bytes(), sent.len() as u64);
         task.abort();
     }

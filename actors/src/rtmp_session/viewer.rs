@@ -76,13 +76,11 @@ impl RtmpViewer {
         let mut gate = self.gate.borrow_mut();
         let mut pieces = SmallVec::<[Piece<'_>; 16]>::new();
         let waiting = transport.queued_bytes();
-        let oldest = transport.oldest_ms();
+        let waited_ms = if burst { 0 } else { transport.waited_ms() };
         for frame in frames {
             // The cached group passes whole: it is bounded by the cache.
-            let queued = Queued {
-                bytes: if burst { 0 } else { waiting + sent.bytes as usize },
-                oldest_ms: if burst { None } else { oldest },
-            };
+            let queued =
+                Queued { bytes: if burst { 0 } else { waiting + sent.bytes as usize }, waited_ms };
             match gate.offer(frame, queued, has_video) {
                 Verdict::Send(time) => {
                     if self.push(frame, time, &mut pieces) {
@@ -129,8 +127,7 @@ impl RtmpViewer {
                 pieces.push(Piece::Header(Inline::new(&continuation_header(frame.kind, time))));
             }
             let end = (start + OUT_CHUNK_SIZE).min(length);
-            let time_ms = Some(frame.timestamp_ms);
-            pieces.push(Piece::Part { bytes: &frame.payload, start, end, time_ms });
+            pieces.push(Piece::Part { bytes: &frame.payload, start, end });
             start = end;
         }
         true

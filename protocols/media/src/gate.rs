@@ -8,15 +8,15 @@ pub struct QueueLimits {
     /// Payload bytes waiting for the viewer. Past it frames are dropped to the next key frame
     /// that finds the queue half empty; past twice this value the viewer is closed.
     pub bytes: usize,
-    /// Stream time waiting for the viewer, in milliseconds; same policy.
+    /// How long the oldest frame may wait for the viewer, in milliseconds; same policy.
     pub age_ms: u32,
 }
 
 impl Default for QueueLimits {
-    /// 8 MiB and 10 s: a cached group of pictures passes at once, and a viewer that stalls for
+    /// 16 MiB and 5 s: a cached group of pictures passes at once, and a viewer that stalls for
     /// some seconds catches up without loss.
     fn default() -> Self {
-        Self { bytes: 8 << 20, age_ms: 10_000 }
+        Self { bytes: 16 << 20, age_ms: 5_000 }
     }
 }
 
@@ -25,8 +25,9 @@ impl Default for QueueLimits {
 pub struct Queued {
     /// Bytes not yet taken by the transport.
     pub bytes: usize,
-    /// Publisher's time of the oldest frame not yet taken; `None` when there is none.
-    pub oldest_ms: Option<u32>,
+    /// How long the oldest of them has waited, in milliseconds; 0 when nothing waits. Not the
+    /// age of its picture: a new viewer gets the past of its group in one burst.
+    pub waited_ms: u32,
 }
 
 /// What becomes of a frame for one viewer.
@@ -170,13 +171,10 @@ impl ViewerGate {
 
     /// Whether the queue has room for `frame` when its bounds are divided by `part`.
     fn has_room(&self, frame: &MediaFrame, queued: Queued, part: usize) -> bool {
-        let age = queued.oldest_ms.map_or(0, |oldest| {
-            frame.timestamp_ms.wrapping_sub(oldest).cast_signed().max(0).unsigned_abs()
-        });
         // An empty queue takes a frame of any size, or large key frames would never pass.
         queued.bytes == 0
             || (queued.bytes + frame.payload.len() <= self.limits.bytes / part
-                && age <= self.limits.age_ms / part as u32)
+                && queued.waited_ms <= self.limits.age_ms / part as u32)
     }
 
     fn send(&mut self, frame: &MediaFrame) -> Verdict {
@@ -215,7 +213,7 @@ mod tests {
     fn audio(time: u32) -> MediaFrame {
         MediaFrame::new(MediaKind::Audio, time, Bytes::from_static(b"\xAF\x01a"))
     }
-    const EMPTY: Queued = Queued { bytes: 0, oldest_ms: None };
+    const EMPTY: Queued = Queued { bytes: 0, waited_ms: 0 };
     fn gate() -> ViewerGate {
         ViewerGate::new(QueueLimits { bytes: 100, age_ms: 1_000 })
     }
@@ -232,9 +230,9 @@ mod tests {
     #[test]
     fn a_slow_viewer_loses_frames_to_the_next_keyframe_that_finds_room() {
         let mut gate = gate();
-        let full = Queued { bytes: 99, oldest_ms: Some(0) };
-        let half = Queued { bytes: 60, oldest_ms: Some(0) };
-        let low = Queued { bytes: 20, oldest_ms: Some(0) };
+        let full = Queued { bytes: 99, waited_ms: 1 };
+        let half = Queued { bytes: 60, waited_ms: 1 };
+        let low = Queued { bytes: 20, waited_ms: 1 };
         assert_eq!(gate.offer(&video(0, true), EMPTY, true), Verdict::Send(0));
         assert_eq!(gate.offer(&video(40, false), full, true), Verdict::Drop);
         assert_eq!(gate.offer(&video(80, false), EMPTY, true), Verdict::Drop);
@@ -245,18 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_old_counts_as_full() {
+    fn a_queue_that_waits_too_long_counts_as_full() {
         let mut gate = gate();
         gate.offer(&video(0, true), EMPTY, true);
-        let old = Queued { bytes: 3, oldest_ms: Some(0) };
-        assert_eq!(gate.offer(&video(1_001, false), old, true), Verdict::Drop);
+        let old = |waited_ms| Queued { bytes: 3, waited_ms };
+        assert_eq!(gate.offer(&video(40, false), old(1_000), true), Verdict::Send(40));
+        assert_eq!(gate.offer(&video(80, false), old(1_001), true), Verdict::Drop);
     }
 
     #[test]
     fn audio_alone_starts_at_once_and_resumes_without_a_keyframe() {
         let mut gate = gate();
         assert_eq!(gate.offer(&audio(10), EMPTY, false), Verdict::Send(0));
-        let full = Queued { bytes: 99, oldest_ms: Some(10) };
+        let full = Queued { bytes: 99, waited_ms: 1 };
         assert_eq!(gate.offer(&audio(20), full, false), Verdict::Drop);
         assert_eq!(gate.offer(&audio(30), EMPTY, false), Verdict::Send(20));
     }
@@ -264,7 +263,7 @@ mod tests {
     #[test]
     fn a_viewer_that_reads_nothing_is_closed_at_twice_the_bound() {
         let mut gate = gate();
-        let stuck = Queued { bytes: 201, oldest_ms: Some(0) };
+        let stuck = Queued { bytes: 201, waited_ms: 1 };
         let data = MediaFrame::new(MediaKind::Data, 0, Bytes::from_static(b"\x02\x00\x00"));
         assert_eq!(gate.offer(&data, Queued { bytes: 200, ..stuck }, true), Verdict::Send(0));
         assert_eq!(gate.offer(&data, stuck, true), Verdict::Close);
