@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ramona_actors::{
-    HttpConfig, Node, NodeConfig, Port, RtmpConfig, ScriptConfig, ServersConfig, StartError,
+    ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmpConfig, ScriptConfig, ServersConfig,
+    StartError,
 };
 use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
 use ramona_media::{CacheLimits, QueueLimits};
@@ -39,12 +40,7 @@ pub fn node_config(config: &Config) -> NodeConfig {
                 timeout: config.rtmp.timeout,
                 ..ramona_rtmp::SessionConfig::default()
             },
-            queue: QueueLimits {
-                // A new viewer's first burst must fit, or it would be closed for being slow.
-                bytes: config.media.queue_bytes.max(config.media.gop_bytes),
-                age_ms: millis(config.media.queue_age),
-            },
-            parameters: section(config, "RTMP"),
+            client: client_config(config, "RTMP"),
             socket_buffer: config.socket_buffer,
         },
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
@@ -71,6 +67,17 @@ pub fn node_config(config: &Config) -> NodeConfig {
             slow: config.script.slow.unwrap_or(Duration::MAX),
         },
         metrics_period: config.metrics.period.unwrap_or_default(),
+    }
+}
+
+fn client_config(config: &Config, protocol: &str) -> ClientConfig {
+    ClientConfig {
+        queue: QueueLimits {
+            // A new viewer's first burst must fit, or it would be closed for being slow.
+            bytes: config.media.queue_bytes.max(config.media.gop_bytes),
+            age_ms: millis(config.media.queue_age),
+        },
+        parameters: section(config, protocol),
     }
 }
 

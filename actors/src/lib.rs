@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client_session;
 pub mod directory;
 mod http;
 pub mod messages;
@@ -31,6 +32,7 @@ mod services;
 mod transport;
 pub mod worker;
 
+pub use client_session::ClientConfig;
 pub use http::HttpConfig;
 pub use node::{Addresses, Node, NodeConfig, Port, StartError};
 pub use rtmp_listener::MAX_SESSIONS;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, error, warn};
 
 use crate::metrics::{ActorKind, Alive};
-use crate::rtmp_session::RtmpSession;
+use crate::rtmp_session;
 use crate::servers::prepare;
 use crate::services::Services;
 use crate::worker::{StartSession, WorkerHandle};
@@ -67,7 +67,7 @@ impl RtmpListener {
         self.next += 1;
         worker.to.do_send(StartSession(Box::new(move |local| match TcpStream::from_std(stream) {
             Ok(stream) => {
-                RtmpSession::start_here(stream, peer, local.clone(), services);
+                rtmp_session::start_here(stream, peer, local.clone(), services);
             }
             Err(error) => error!(%peer, %error, "session not started"),
         })));

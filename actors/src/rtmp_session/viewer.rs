@@ -14,7 +14,8 @@ use ramona_script::MediaQos;
 use smallvec::SmallVec;
 use tracing::warn;
 
-use super::shared::Shared;
+use super::carrier::RtmpCarrier;
+use crate::client_session::Carrier;
 use crate::messages::client::ToSession;
 use crate::metrics::{Protocol, RateMeter};
 use crate::services::epoch_ms;
@@ -24,8 +25,8 @@ use crate::worker::{Sent, Viewer};
 /// One log line of dropped frames at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-pub(super) struct RtmpViewer {
-    shared: Rc<Shared>,
+pub(crate) struct RtmpViewer {
+    carrier: Rc<RtmpCarrier>,
     session: Recipient<ToSession>,
     stream: StreamId,
     name: Bytes,
@@ -47,7 +48,7 @@ struct Numbers {
 
 impl RtmpViewer {
     pub(super) fn new(
-        shared: Rc<Shared>,
+        carrier: Rc<RtmpCarrier>,
         session: Recipient<ToSession>,
         stream: StreamId,
         name: Bytes,
@@ -55,7 +56,7 @@ impl RtmpViewer {
         qos: Arc<MediaQos>,
     ) -> Self {
         Self {
-            shared,
+            carrier,
             session,
             stream,
             name,
@@ -72,7 +73,7 @@ impl RtmpViewer {
         if self.closing.get() {
             return sent;
         }
-        let transport = &self.shared.transport;
+        let transport = &self.carrier.transport;
         let mut gate = self.gate.borrow_mut();
         let mut pieces = SmallVec::<[Piece<'_>; 16]>::new();
         let waiting = transport.queued_bytes();
@@ -142,7 +143,7 @@ impl RtmpViewer {
             warn!(
                 name = %self.name.escape_ascii(),
                 dropped = numbers.dropped,
-                queued = self.shared.transport.queued_bytes(),
+                queued = self.carrier.transport.queued_bytes(),
                 "viewer too slow, frames dropped to the next key frame"
             );
         }
@@ -176,16 +177,12 @@ impl Viewer for RtmpViewer {
     }
 
     fn run_changed(&self, running: bool) {
-        {
-            let mut machine = self.shared.machine.borrow_mut();
-            if running {
-                machine.play_published(self.stream);
-            } else {
-                machine.play_unpublished(self.stream);
-                self.gate.borrow_mut().next_run();
-            }
+        if running {
+            self.carrier.speak(|connection| connection.play_published(self.stream));
+        } else {
+            self.carrier.speak(|connection| connection.play_unpublished(self.stream));
+            self.gate.borrow_mut().next_run();
         }
-        self.shared.drain();
     }
 
     fn measure(&self) {

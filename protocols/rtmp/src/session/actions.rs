@@ -12,6 +12,12 @@ impl Session {
         &self.connection
     }
 
+    /// The commands of the connection, for everything that all carriers have in common. Connect is
+    /// accepted by [`accept_connect`](Self::accept_connect) alone.
+    pub fn connection_mut(&mut self) -> &mut NetConnection {
+        &mut self.connection
+    }
+
     /// Accepts the pending connect: window, bandwidth and chunk size are announced, then STA-01
     /// goes out. See [`NetConnection::accept_connect`].
     pub fn accept_connect(&mut self, info_members: &[u8]) {

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use ramona_amf::Value;
 use ramona_media::MediaFrame;
 use ramona_rtmp as rtmp;
-use ramona_rtmp::{CloseKind, Event, PublishRefusal, RejectCode, StreamId};
+use ramona_rtmp::{CloseKind, Event, NetConnection, PublishRefusal, RejectCode, StreamId};
 use ramona_script::{
     Accepted, CallOutcome, ClientInfo, ClientMessage, ListenerId, ListenerInfo, MediaQos,
     PublicationId, PublicationInfo, PublishError, Refusal,
@@ -17,8 +18,7 @@ use ramona_script::{
 use smallvec::SmallVec;
 use tracing::{debug, info, trace, warn};
 
-use super::viewer::RtmpViewer;
-use super::{Held, Playing, Publishing, RtmpSession, State};
+use super::{Carrier, ClientSession, Held, Playing, Publishing, State};
 use crate::messages::client::ToSession;
 use crate::messages::media::PublishBatch;
 use crate::messages::script::ToScript;
@@ -28,9 +28,9 @@ use crate::outbox::Offer;
 const TOO_MANY_NAMES: &str = "too many stream names are in use";
 
 /// The frames of one read, by stream: nearly always one.
-pub(super) type Frames = SmallVec<[(StreamId, Vec<MediaFrame>); 1]>;
+pub(crate) type Frames = SmallVec<[(StreamId, Vec<MediaFrame>); 1]>;
 
-impl RtmpSession {
+impl<C: Carrier> ClientSession<C> {
     pub(super) fn on_event(&mut self, event: Event, frames: &mut Frames, ctx: &mut Context<Self>) {
         if let Event::Media { stream, frame } = event {
             trace!(kind = ?frame.kind, time = frame.timestamp_ms, "frame");
@@ -94,22 +94,17 @@ impl RtmpSession {
     }
 
     fn on_connect(&mut self, connect: rtmp::Connect, ctx: &mut Context<Self>) {
-        let mut raw_id = [0; 32];
-        if getrandom::fill(&mut raw_id).is_err() {
-            // Ids must differ, not be secret.
-            raw_id[..8].copy_from_slice(&self.client.0.to_be_bytes());
-        }
         debug!(app = %connect.app.escape_ascii(), path = connect.path, "connect");
         let info = ClientInfo {
             id: self.client,
-            raw_id,
+            raw_id: self.raw_id,
             address: self.peer.to_string(),
-            protocol: "RTMP",
+            protocol: C::PROTOCOL,
             path: connect.path,
             query: connect.query,
             properties: object_members(&Value::Object(connect.properties)),
             args: connect.args,
-            parameters: self.services.rtmp.parameters.clone(),
+            parameters: self.config.parameters.clone(),
             stats: self.stats.clone(),
         };
         let session = ctx.address().recipient();
@@ -136,14 +131,14 @@ impl RtmpSession {
             }
             Err(PublishError::AlreadyPublishing) => {
                 info!(name = %name.escape_ascii(), "publish refused: the name is publishing already");
-                self.machine(|m| m.refuse_publish(stream, &PublishRefusal::BadName));
+                self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::BadName));
             }
             Err(PublishError::Refused) => {
                 self.services.metrics.connections_refused.fetch_add(1, Relaxed);
                 warn!(name = %name.escape_ascii(), "publish refused: {TOO_MANY_NAMES}");
                 let refusal =
                     PublishRefusal::Refused(Bytes::from_static(TOO_MANY_NAMES.as_bytes()));
-                self.machine(|m| m.refuse_publish(stream, &refusal));
+                self.carrier.speak(|m| m.refuse_publish(stream, &refusal));
             }
         }
     }
@@ -158,7 +153,7 @@ impl RtmpSession {
     ) {
         if self.playing.values().any(|playing| playing.name == name) {
             let text = [b"Already subscribed to ", &name[..]].concat();
-            return self.machine(|m| m.refuse_play(stream, &text));
+            return self.carrier.speak(|m| m.refuse_play(stream, &text));
         }
         let listener = self.services.ids.listener();
         let name = Bytes::copy_from_slice(&name);
@@ -178,14 +173,10 @@ impl RtmpSession {
             query: query.into(),
             qos: qos.clone(),
         };
-        let viewer = Rc::new(RtmpViewer::new(
-            self.shared.clone(),
-            ctx.address().recipient(),
-            stream,
-            name.clone(),
-            self.services.rtmp.queue,
-            qos,
-        ));
+        let session = ctx.address().recipient();
+        let limits = self.config.queue;
+        let viewer = self.carrier.viewer(session, stream, name.clone(), &info.query, limits, qos);
+        let viewer = Rc::new(viewer);
         let publication = self.services.directory.running(&name);
         let playing =
             Playing { listener, name, viewer, subscription: None, sample_access: (true, true) };
@@ -222,12 +213,12 @@ impl RtmpSession {
 
     pub(super) fn on_message(&mut self, message: ToSession, ctx: &mut Context<Self>) {
         match message {
-            ToSession::Connected(decision) => self.on_connected(decision, ctx),
+            ToSession::Connected(decision) => self.on_connected(decision),
             ToSession::Published { run, decision } => self.on_published(run, decision, ctx),
             ToSession::Subscribed { listener, decision } => {
                 self.on_subscribed(listener, decision);
             }
-            ToSession::Called { transaction, outcome } => self.machine(|m| match outcome {
+            ToSession::Called { transaction, outcome } => self.carrier.speak(|m| match outcome {
                 CallOutcome::Values(values) => {
                     if let Err(error) = m.answer_call(transaction, &values) {
                         warn!(%error, "result of a call not sent");
@@ -239,10 +230,10 @@ impl RtmpSession {
             }),
             ToSession::Write { messages, ticket: _ticket } => {
                 for message in messages {
-                    self.machine(|m| write(m, message));
+                    self.carrier.speak(|m| write(m, message));
                 }
             }
-            ToSession::Close { code } => self.machine(|m| {
+            ToSession::Close { code } => self.carrier.speak(|m| {
                 m.close(match code {
                     0 => CloseKind::Normal,
                     1 => CloseKind::IdleTimeout,
@@ -254,28 +245,28 @@ impl RtmpSession {
             }
             ToSession::PublicationClosed { run, status } => self.close_publication(run, status),
             ToSession::Broken(reason) => return self.close(ctx, &reason),
-            ToSession::Shutdown => self.machine(|m| m.close(CloseKind::AppShutdown)),
+            ToSession::Shutdown => self.carrier.speak(|m| m.close(CloseKind::AppShutdown)),
         }
         self.resume(ctx);
     }
 
-    fn on_connected(&mut self, decision: Result<Accepted, Refusal>, ctx: &mut Context<Self>) {
+    fn on_connected(&mut self, decision: Result<Accepted, Refusal>) {
         match decision {
             Ok(accepted) => {
                 self.state = State::Open;
-                self.shared.set_connected();
+                self.was_connected = true;
                 info!("client connected");
                 if let Some((_, timeout)) =
                     accepted.parameters.iter().find(|(key, _)| key == "timeout")
                 {
                     match timeout.parse() {
-                        Ok(seconds) if (1.0..=1e6).contains(&seconds) => self.machine(|m| {
-                            m.set_timeout(std::time::Duration::from_secs_f64(seconds));
-                        }),
+                        Ok(seconds) if (1.0..=1e6).contains(&seconds) => {
+                            self.carrier.set_timeout(Duration::from_secs_f64(seconds));
+                        }
                         _ => warn!(timeout, "timeout of onConnection ignored: not 1..1000000"),
                     }
                 }
-                self.machine(|m| m.accept_connect(&accepted.info));
+                self.carrier.accept_connect(&accepted.info);
             }
             Err(refusal) => {
                 let (code, text) = match refusal {
@@ -283,10 +274,9 @@ impl RtmpSession {
                     Refusal::InvalidApp(text) => (RejectCode::InvalidApp, text),
                 };
                 info!(reason = %text.escape_ascii(), "client refused");
-                self.machine(|m| m.reject_connect(code, &text));
+                self.carrier.speak(|m| m.reject_connect(code, &text));
             }
         }
-        let _ = ctx;
     }
 
     fn on_published(
@@ -304,7 +294,7 @@ impl RtmpSession {
                 let info = publishing.info.clone();
                 self.services.directory.started(&info.name, run);
                 publishing.claim.control.do_send(ToPublication::Start { info, publisher });
-                self.machine(|m| m.accept_publish(stream));
+                self.carrier.speak(|m| m.accept_publish(stream));
             }
             Err(refusal) => {
                 if let Some(publishing) = self.publishing.remove(&stream) {
@@ -312,7 +302,7 @@ impl RtmpSession {
                 }
                 let text = text_of(refusal);
                 info!(reason = %text.escape_ascii(), "publish refused");
-                self.machine(|m| m.refuse_publish(stream, &PublishRefusal::Refused(text)));
+                self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::Refused(text)));
             }
         }
     }
@@ -330,7 +320,7 @@ impl RtmpSession {
                     self.local.attach(subscription.key, listener, viewer);
                     playing.subscription = Some(subscription);
                     // The welcome tells whether it runs and brings the cached group.
-                    self.machine(|m| m.accept_play(stream, false, audio, video));
+                    self.carrier.speak(|m| m.accept_play(stream, false, audio, video));
                     control.do_send(join);
                     return;
                 }
@@ -344,7 +334,7 @@ impl RtmpSession {
         };
         info!(reason = %refusal.escape_ascii(), "play refused");
         self.playing.remove(&stream);
-        self.machine(|m| m.refuse_play(stream, &refusal));
+        self.carrier.speak(|m| m.refuse_play(stream, &refusal));
     }
 
     fn set_listener(
@@ -356,7 +346,7 @@ impl RtmpSession {
     ) {
         let found = self.playing.values_mut().find(|known| known.listener == listener);
         let Some(playing) = found else { return };
-        let mut gate = playing.viewer.gate.borrow_mut();
+        let mut gate = C::gate(&playing.viewer).borrow_mut();
         gate.set_receive_audio(audio);
         gate.set_receive_video(video);
         drop(gate);
@@ -372,23 +362,17 @@ impl RtmpSession {
         }
         let (code, text) = status.unzip();
         let text = text.unwrap_or_default();
-        self.machine(|m| m.close_stream_with_status(stream, code.as_deref(), &text));
+        self.carrier.speak(|m| m.close_stream_with_status(stream, code.as_deref(), &text));
     }
 
     fn gate(&self, stream: StreamId, change: impl FnOnce(&mut ramona_media::ViewerGate)) {
         if let Some(playing) = self.playing.get(&stream) {
-            change(&mut playing.viewer.gate.borrow_mut());
+            change(&mut C::gate(&playing.viewer).borrow_mut());
         }
-    }
-
-    /// Speaks through the machine and sends what it has to say before anything else is sent.
-    pub(super) fn machine(&self, speak: impl FnOnce(&mut rtmp::Session)) {
-        speak(&mut self.shared.machine.borrow_mut());
-        self.shared.drain();
     }
 }
 
-fn write(machine: &mut rtmp::Session, message: ClientMessage) {
+fn write(machine: &mut NetConnection, message: ClientMessage) {
     let sent = match message {
         ClientMessage::Invocation { name, args } => machine.invoke(&name, &args),
         ClientMessage::Message { values } => machine.write_message(&values),
