@@ -7,7 +7,7 @@
 //!
 //! Powers of the generator use a comb (Lim and Lee 1994): the table holds the products of
 //! `2^(2^i)` that a column of exponent bits can ask for, so that an ephemeral public key costs one
-//! multiplication per [`TEETH`] bits of exponent and almost no squarings. Table entries are picked by
+//! multiplication per five bits of exponent and almost no squarings. Table entries are picked by
 //! reading the whole row, for the index is secret.
 
 use std::sync::OnceLock;

@@ -11,7 +11,8 @@ mod seal;
 pub use dh::{Group, KeyPair};
 pub(crate) use keys::{Keys, Negotiation, Offer, encode_key, encode_offer, option_kind, sha256};
 pub use keys::{Nonces, Policy};
-pub(crate) use seal::{MIN_DATAGRAM, OpenError, Opener, SSID_LEN, Sealer, session_id};
+pub use seal::OpenError;
+pub(crate) use seal::{Opener, SSID_LEN, Sealer, session_id};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

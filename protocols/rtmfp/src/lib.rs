@@ -2,19 +2,39 @@
 //! or randomness of its own.
 
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports)]
 
 mod address;
+mod certificate;
 mod chunk;
+mod congestion;
+mod cookie;
 mod crypto;
+mod endpoint;
 mod entropy;
+mod flow;
 mod option;
 mod packet;
 mod reader;
+mod rtt;
+mod session;
 #[cfg(test)]
 mod testing;
+mod timecritical;
 mod vlu;
 
 pub use address::{Address, Origin};
-pub use crypto::{Group, KeyPair, Nonces, Policy};
+pub use certificate::{Epd, Identity, ParsePeerIdError, PeerId};
+pub use crypto::{Group, KeyPair, Nonces, OpenError, Policy};
+pub use endpoint::{
+    AgreeJob, Agreement, Endpoint, EndpointConfig, EndpointEvent, EndpointOutput, EndpointStats,
+    HelloPolicy, OpenError as OpenSessionError, OpenId, Route,
+};
 pub use entropy::Entropy;
+pub use flow::{
+    Delivery, FlowOptions, FlowStats, MAX_MESSAGE_HEADER, MAX_METADATA, Message, OpenFlowError,
+    Priority, RecvFlowId, SendFlowId, WriteError,
+};
+pub use session::{
+    CloseReason, Event, FlowEnd, Output, PacketError, Role, Session, SessionConfig, SessionId,
+    SessionStats, Violation,
+};

@@ -11,9 +11,6 @@ const MODE: u8 = 0x03;
 /// Milliseconds of one tick of packet timestamps.
 pub(crate) const TICK_MS: u64 = 4;
 
-/// Bytes of the header of every packet that is sent with an echo.
-pub(crate) const MAX_HEADER_LEN: usize = 5;
-
 /// Who may have sent a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

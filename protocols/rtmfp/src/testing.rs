@@ -1,5 +1,7 @@
 //! Helpers of the unit tests.
 
+pub(crate) mod net;
+pub(crate) mod raw;
 pub(crate) mod vectors;
 
 /// Bytes of a hexadecimal text; white space is skipped.
@@ -9,6 +11,6 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .filter(|c| !c.is_whitespace())
         .map(|c| c.to_digit(16).expect("hexadecimal digit") as u8)
         .collect();
-    assert!(digits.len() % 2 == 0, "odd count of digits");
+    assert!(digits.len().is_multiple_of(2), "odd count of digits");
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

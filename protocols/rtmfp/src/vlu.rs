@@ -1,9 +1,6 @@
 //! Variable-length unsigned integers (RFC 7016 §2.1.2): base 128, most significant group first, bit
 //! 80 set on every byte but the last.
 
-/// Longest encoding that is written: 64 bits in groups of 7.
-pub(crate) const MAX_LEN: usize = 10;
-
 /// Reads a number and the count of bytes it took.
 ///
 /// Values above 64 bits saturate and leading zero groups are accepted, as the RFC asks. `None` when
@@ -22,7 +19,7 @@ pub(crate) fn decode(input: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
-/// Bytes that [`encode`] writes for `value`: 1 to [`MAX_LEN`].
+/// Bytes that [`encode`] writes for `value`: 1 to 10.
 pub(crate) const fn encoded_len(value: u64) -> usize {
     match value {
         0 => 1,
@@ -96,7 +93,7 @@ mod tests {
         fn decoding_gives_back_what_was_encoded(value: u64, tail: u8) {
             let mut bytes = encoded(value);
             prop_assert_eq!(bytes.len(), encoded_len(value));
-            prop_assert!(bytes.len() <= MAX_LEN);
+            prop_assert!(bytes.len() <= 10);
             let len = bytes.len();
             bytes.push(tail);
             prop_assert_eq!(decode(&bytes), Some((value, len)));

@@ -31,7 +31,7 @@ pub(crate) fn session_id(datagram: &[u8]) -> Option<u32> {
 
 /// Why a datagram was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// Not a session ID, whole blocks and the tag.
     #[error("length is not of whole cipher blocks")]
     Length,
@@ -82,6 +82,12 @@ impl Sealer {
         }
     }
 
+    /// Where the packet begins in what [`begin`](Self::begin) wrote.
+    pub(crate) fn packet_start(&self) -> usize {
+        let checksum = if self.mac.is_none() { CHECKSUM_LEN } else { 0 };
+        SSID_LEN + self.sequence.map_or(0, vlu::encoded_len) + checksum
+    }
+
     /// Pads and encrypts what [`begin`](Self::begin) started.
     pub(crate) fn finish(&mut self, session_id: u32, out: &mut Vec<u8>) {
         let padded = SSID_LEN + (out.len() - SSID_LEN).next_multiple_of(BLOCK);
@@ -108,12 +114,8 @@ impl Sealer {
         out[..SSID_LEN].copy_from_slice(&scrambled);
     }
 
-    /// Whether packets carry a tag instead of a checksum.
-    pub(crate) fn has_mac(&self) -> bool {
-        self.mac.is_some()
-    }
-
     /// Bytes that the tag adds after the blocks.
+    #[cfg(test)]
     pub(crate) fn tag_len(&self) -> usize {
         self.mac.as_ref().map_or(0, |(_, len)| *len)
     }
