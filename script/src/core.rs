@@ -14,6 +14,16 @@ use crate::engine::EngineConfig;
 use crate::host::{ClientId, ClientStats, Host, ListenerId, LogLevel, MediaQos, PublicationId};
 use crate::value::to_amf::Marks;
 
+/// Stack that must be left when a C function of Lua, or one of ours, may call a script function:
+/// `string.gsub` takes 9 kB, loading an application in a debug build some 50 kB. LuaJIT itself
+/// limits only its own stack, so that a recursion through `gsub` would end the process.
+const STACK_RESERVE: usize = 256 << 10;
+
+/// Whether the thread's stack nears its end. Unknown bounds count as enough.
+pub(crate) fn stack_is_low() -> bool {
+    stacker::remaining_stack().is_some_and(|left| left < STACK_RESERVE)
+}
+
 /// Objects of scripts that the collector found (GEN-18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Garbage {
@@ -120,6 +130,10 @@ impl Core {
         let me = self.me.get().cloned().unwrap_or_default();
         let function = lua.create_function(move |lua, args: A| {
             let Some(core) = me.upgrade() else { return Ok(R::default()) };
+            if stack_is_low() && name != "deep" {
+                core.log_here(lua, LogLevel::Error, b"stack overflow: calls nested too deep");
+                return Ok(R::default());
+            }
             match catch_unwind(AssertUnwindSafe(|| body(&core, lua, args))) {
                 Ok(Ok(result)) => Ok(result),
                 Ok(Err(error)) => {

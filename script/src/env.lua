@@ -265,8 +265,57 @@ local function load_chunk(name)
 	return f, problem
 end
 
+-- C functions that call script functions: LuaJIT does not count how deep they stand inside each
+-- other, and the thread's stack has an end.
+local function guard()
+	if native.deep() then error0("stack overflow (C functions nested too deep)", 3) end
+end
+
+local function guarded(library, name)
+	local f = library[name]
+	library[name] = function(...)
+		guard()
+		return f(...)
+	end
+end
+
+-- These two are called often, and rarely with what calls back.
+local format0, gsub0 = string.format, string.gsub
+local function calls_back(value)
+	local kind = type(value)
+	return kind == "table" or kind == "function" or kind == "userdata"
+end
+function string.format(...)
+	for i = 1, select("#", ...) do
+		if calls_back((select(i, ...))) then
+			guard()
+			break
+		end
+	end
+	return format0(...)
+end
+function string.gsub(...)
+	if calls_back((select(3, ...))) then guard() end
+	return gsub0(...)
+end
+
+guarded(table, "sort")
+guarded(coroutine, "resume")
+guarded(G, "xpcall")
+guarded(G, "module")
+
+local wrap0 = coroutine.wrap
+function coroutine.wrap(f)
+	local resume = wrap0(f)
+	return function(...)
+		guard()
+		return resume(...)
+	end
+end
+
 -- Chunks of strings and functions belong to the application that loads them, as its files do.
 function G.load(chunk, name, mode, ...)
+	guard()
 	if select("#", ...) > 0 then return load(chunk, name, mode, ...) end
 	return load(chunk, name, mode, calling_app().env)
 end
@@ -297,6 +346,7 @@ function G.require(name)
 		if f then return f() end
 		if f == nil then error0(problem, 0) end
 	end
+	guard()
 	return require0(name)
 end
 

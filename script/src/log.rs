@@ -2,7 +2,7 @@
 
 use mlua::{Lua, LuaString};
 
-use crate::core::Core;
+use crate::core::{Core, stack_is_low};
 use crate::host::{LogLevel, LogRecord};
 use crate::loader::short_name;
 
@@ -60,6 +60,7 @@ impl Core {
     }
 
     pub(crate) fn add_log_natives(&self) -> mlua::Result<()> {
+        self.native("deep", |_, _, ()| Ok(stack_is_low()))?;
         self.native("log_enabled", |core, _, level: u8| {
             Ok(core.host.log_enabled(level_of(level)))
         })?;

@@ -121,8 +121,11 @@ fn itr_01_servers_by_number_address_and_host() {
 
 #[test]
 fn itr_01_two_links_of_one_ip_are_told_apart_by_port() {
-    let mut node = Node::root("function onManage() for k in pairs(mona.servers) do NOTE(k) end end");
-    for (number, port, ip) in [(1, 1936, "10.0.0.1"), (2, 1937, "10.0.0.1"), (3, 5, "::1"), (4, 6, "::1")] {
+    let mut node =
+        Node::root("function onManage() for k in pairs(mona.servers) do NOTE(k) end end");
+    for (number, port, ip) in
+        [(1, 1936, "10.0.0.1"), (2, 1937, "10.0.0.1"), (3, 5, "::1"), (4, 6, "::1")]
+    {
         let info = ServerInfo { ip: ip.into(), port, ..node.server(number, true) };
         node.engine.server_up(info).unwrap();
     }
@@ -201,7 +204,9 @@ fn svs_03_and_clu_25_broadcast_goes_to_every_server_in_order() {
 
 #[test]
 fn svs_06_servers_are_read_only() {
-    let mut node = Node::root("function onManage() mona.servers.x = 1 mona.servers.count = 5 NOTE(tostring(mona.servers.x)) end");
+    let mut node = Node::root(
+        "function onManage() mona.servers.x = 1 mona.servers.count = 5 NOTE(tostring(mona.servers.x)) end",
+    );
     node.engine.tick();
     assert_eq!(node.notes(), ["nil"]);
     assert_eq!(node.errors(), ["servers is read-only, assignment ignored"]);
@@ -284,7 +289,8 @@ fn srv_07_a_new_link_starts_with_an_empty_object() {
 
 #[test]
 fn srv_10_reject_asks_the_host() {
-    let mut node = Node::root("function onServerConnection(s) s:reject('go') s:reject() s:reject({}) end");
+    let mut node =
+        Node::root("function onServerConnection(s) s:reject('go') s:reject() s:reject({}) end");
     node.link(1, false).unwrap();
     let reject = |text: &str| Asked::Reject { server: 1, text: text.into() };
     assert_eq!(node.asked()[1..], [reject("go"), reject("unknown error"), reject("unknown error")]);
@@ -318,7 +324,8 @@ fn clu_12_and_13_applications_follow_sync_messages() {
 
 #[test]
 fn clu_26_a_full_queue_is_logged_once_until_a_message_passes() {
-    let mut node = Node::root("function onServerConnection(s) for i = 1, 100 do s:send('f', i) end end");
+    let mut node =
+        Node::root("function onServerConnection(s) for i = 1, 100 do s:send('f', i) end end");
     node.host.outcome.set(SendOutcome::Full);
     node.link(1, true).unwrap();
     assert_eq!(node.errors().len(), 1);
@@ -338,7 +345,10 @@ fn evt_06_typed_objects_get_their_hook_in_the_receivers_application() {
         ("/a", "function onTypedObject(type, object) function object:meow() return 'a '..self.name end object.seen = 'a' end
                 function onServerConnection(s) function s:fa(o) NOTE(o.seen, ' ', o:meow(), ' ', o.__type) end end"),
     ]);
-    node.file("www/main.lua", &format!("{typed} function onServerConnection(s) function s:fr(o) NOTE(o.seen) end end"));
+    node.file(
+        "www/main.lua",
+        &format!("{typed} function onServerConnection(s) function s:fr(o) NOTE(o.seen) end end"),
+    );
     node.tick();
     node.connect_to(1, "/a").unwrap();
     node.link(1, true).unwrap();

@@ -61,8 +61,18 @@ fn cnv_01_and_02_nil_and_booleans_keep_the_argument_count() {
 #[test]
 fn cnv_03_numbers_of_every_size() {
     let values = [
-        0.0, -1.0, 2.7, 268_435_455.0, -268_435_456.0, 268_435_456.0, 9_007_199_254_740_992.0, 1e300, -1e-300,
-        f64::INFINITY, 4_294_967_296.0, 1e18,
+        0.0,
+        -1.0,
+        2.7,
+        268_435_455.0,
+        -268_435_456.0,
+        268_435_456.0,
+        9_007_199_254_740_992.0,
+        1e300,
+        -1e-300,
+        f64::INFINITY,
+        4_294_967_296.0,
+        1e18,
     ]
     .map(Value::Number);
     assert_eq!(round_trip(&values), values);
@@ -118,7 +128,8 @@ fn cnv_08_typed_objects() {
 
 #[test]
 fn cnv_09_tables_become_arrays_mixed_arrays_or_objects() {
-    let (values, warnings) = sends("{ 1, 2, 3 }, { x = 1 }, {}, { [10] = 'a', [1.5] = 'b' }, { 1, [3] = 3 }");
+    let (values, warnings) =
+        sends("{ 1, 2, 3 }, { x = 1 }, {}, { [10] = 'a', [1.5] = 'b' }, { 1, [3] = 3 }");
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(values[0], Value::Array([1.0, 2.0, 3.0].map(Value::Number).into()));
     assert_eq!(values[1], object(&[("x", number(1.0))]));
@@ -275,7 +286,6 @@ fn mon_21_split() {
          show(mona:split('a, ,b', ',', 3)) show(mona:split('a, ,b', ',')) show(mona:split('a, ,b', ',', 2)) show(mona:split('a,,b', ',', 1))
          show(mona:split('a;b,c', ';,')) show(mona:split('', ',')) show(mona:split('', ',', 1)) show(mona:split('abc', '')) show(mona:split())",
     );
-    let expected =
-        ["a|b 2", "a| |b 3", "a||b 3", "a|b 2", "a|b|c 3", " 1", " 0", "abc 1", " 1"];
+    let expected = ["a|b 2", "a| |b 3", "a||b 3", "a|b 2", "a|b|c 3", " 1", " 0", "abc 1", " 1"];
     assert_eq!(node.notes(), expected);
 }

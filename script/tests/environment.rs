@@ -102,10 +102,8 @@ fn env_07_a_failed_application_refuses_its_clients_with_the_text() {
 
 #[test]
 fn env_07_a_failed_root_refuses_nodes_and_gives_children_no_server_event() {
-    let mut node = Node::new(&[
-        ("", "x="),
-        ("/child", "function onServerConnection() NOTE('child') end"),
-    ]);
+    let mut node =
+        Node::new(&[("", "x="), ("/child", "function onServerConnection() NOTE('child') end")]);
     let text = node.link(1, true).unwrap_err();
     assert!(String::from_utf8_lossy(&text).starts_with("www/main.lua:1:"));
     node.connect_to(1, "/child").unwrap();
@@ -160,10 +158,7 @@ fn env_09_a_reload_replaces_globals_and_keeps_clients() {
          function onServerConnection(s) NOTE('up ', s.address) end",
     );
     node.tick();
-    assert_eq!(
-        node.notes(),
-        ["down 192.168.0.7", "stop<>1", "chunk nil 1", "up 192.168.0.7"]
-    );
+    assert_eq!(node.notes(), ["down 192.168.0.7", "stop<>1", "chunk nil 1", "up 192.168.0.7"]);
     assert_eq!(node.answer(1, "version", &[]), [text("old")]);
     assert_eq!(node.answer(1, "old", &[]), [Value::Bool(true)]);
     node.quiet();
@@ -173,8 +168,11 @@ fn env_09_a_reload_replaces_globals_and_keeps_clients() {
 fn env_10_a_deleted_file_stops_the_application_once() {
     let mut node = Node::new(&[
         ("", "who = 'root'"),
-        ("/a", "who = 'a' function onStop() NOTE('stop') end
-                function onConnection() NOTE('own') end"),
+        (
+            "/a",
+            "who = 'a' function onStop() NOTE('stop') end
+                function onConnection() NOTE('own') end",
+        ),
     ]);
     node.connect_to(1, "/a").unwrap();
     std::fs::remove_file(node.dir.path().join("www/a/main.lua")).unwrap();
@@ -247,7 +245,10 @@ fn env_22_and_23_name_and_path_are_read_only() {
 fn env_24_and_25_this_and_super() {
     let mut node = Node::new(&[
         ("", "test = 1 NOTE(super == _G, ' ', this.test)"),
-        ("/a", "test = 2 this.y = 3 NOTE(super.test, ' ', this.test, ' ', y, ' ', super.super == _G)"),
+        (
+            "/a",
+            "test = 2 this.y = 3 NOTE(super.test, ' ', this.test, ' ', y, ' ', super.super == _G)",
+        ),
     ]);
     node.connect_to(1, "/a").unwrap();
     assert_eq!(node.notes(), ["true 1", "1 2 3 true"]);
@@ -283,12 +284,18 @@ fn env_27_an_application_that_opens_itself_does_not_load_twice() {
 #[test]
 fn env_28_a_colon_call_through_a_handle_drops_the_handle() {
     let mut node = Node::new(&[
-        ("", "function onConnection(client, extra) NOTE(client.id == client.id, client.path, tostring(extra)) end"),
-        ("/a", "function onConnection(client, ...)
+        (
+            "",
+            "function onConnection(client, extra) NOTE(client.id == client.id, client.path, tostring(extra)) end",
+        ),
+        (
+            "/a",
+            "function onConnection(client, ...)
             super:onConnection(client, 'x') super.onConnection(client, 'y')
             this:other(client) children.b:f(1) super.a:other(client)
           end
-          function other(first) NOTE(first.path) end"),
+          function other(first) NOTE(first.path) end",
+        ),
         ("/a/b", "function f(x) NOTE('b', x) end"),
     ]);
     node.connect_to(9, "/a/b").unwrap();
@@ -301,7 +308,10 @@ fn env_28_a_colon_call_through_a_handle_drops_the_handle() {
 #[test]
 fn env_29_clients_are_those_of_exactly_this_application() {
     let mut node = Node::new(&[
-        ("", "function onManage() NOTE(#clients, ' ', #mona.clients, ' ', children.a.clients.count) end"),
+        (
+            "",
+            "function onManage() NOTE(#clients, ' ', #mona.clients, ' ', children.a.clients.count) end",
+        ),
         ("/a", ""),
     ]);
     node.connect_to(1, "/a").unwrap();
@@ -312,8 +322,11 @@ fn env_29_clients_are_those_of_exactly_this_application() {
 #[test]
 fn env_30_events_are_inherited() {
     let mut node = Node::new(&[
-        ("", "function onConnection(client) NOTE(client.path) end
-              function onSubscribe(client, listener) NOTE('sub ', client.path) end"),
+        (
+            "",
+            "function onConnection(client) NOTE(client.path) end
+              function onSubscribe(client, listener) NOTE('sub ', client.path) end",
+        ),
         ("/child", "x = 1"),
     ]);
     node.connect_to(1, "/child").unwrap();
@@ -325,7 +338,10 @@ fn env_30_events_are_inherited() {
 fn env_31_fields_of_mona_belong_to_the_application() {
     let mut node = Node::new(&[
         ("", "mona.x = 1 children('b')"),
-        ("/b", "NOTE(tostring(mona.x), type(mona.publish)) mona.servers = 1 NOTE(type(mona.servers))"),
+        (
+            "/b",
+            "NOTE(tostring(mona.x), type(mona.publish)) mona.servers = 1 NOTE(type(mona.servers))",
+        ),
     ]);
     assert_eq!(node.notes(), ["nilfunction", "table"]);
     assert_eq!(node.warnings(), ["mona.servers is read-only, assignment ignored"]);
@@ -404,7 +420,8 @@ fn env_35_error_concatenates_its_arguments() {
 
 #[test]
 fn env_36_is_not_loads_with_one_warning() {
-    let node = Node::root("x = 1\nif x is not 2 and x is not 3 then NOTE('differs is not same') end");
+    let node =
+        Node::root("x = 1\nif x is not 2 and x is not 3 then NOTE('differs is not same') end");
     assert_eq!(node.notes(), ["differs is not same"]);
     let warnings = node.warnings();
     assert_eq!(warnings.len(), 1);
@@ -416,10 +433,13 @@ fn env_37_dofile_runs_in_the_application_that_holds_the_file() {
     let mut node = Node::cold(&[
         ("", ""),
         ("/a", ""),
-        ("/a/b", "NOTE(dofile('x.lua')) NOTE(tostring(mark), rawget(getfenv(1), 'mark') == nil)
+        (
+            "/a/b",
+            "NOTE(dofile('x.lua')) NOTE(tostring(mark), rawget(getfenv(1), 'mark') == nil)
                   NOTE(select('#', dofile('none.lua')), select('#', loadfile('lib')))
                   NOTE(type(loadfile('x.lua')))
-                  NOTE(pcall(dofile, 'wrong.lua'))"),
+                  NOTE(pcall(dofile, 'wrong.lua'))",
+        ),
     ]);
     node.file("www/a/x.lua", "mark = path return 'result', name");
     node.file("www/a/wrong.lua", "\n\nx=");
@@ -434,9 +454,12 @@ fn env_37_dofile_runs_in_the_application_that_holds_the_file() {
 
 #[test]
 fn env_38_require_runs_lua_files_each_time_and_finds_modules() {
-    let mut node = Node::cold(&[("", "
+    let mut node = Node::cold(&[(
+        "",
+        "
         local m = require('m.lua') NOTE(m.count) NOTE(require('m.lua').count)
-        NOTE(require('bit').bor(1, 2)) NOTE(pcall(require, 'none.lua'))")]);
+        NOTE(require('bit').bor(1, 2)) NOTE(pcall(require, 'none.lua'))",
+    )]);
     node.file("www/m.lua", "runs = (runs or 0) + 1 return { count = runs }");
     node.engine.start();
     let notes = node.notes();

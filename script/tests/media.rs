@@ -37,8 +37,7 @@ fn itr_03_running_publications_of_clients_and_scripts() {
     );
     node.publish(1, 5, "live").unwrap();
     node.engine.tick();
-    let expected =
-        ["false1", "ownowntruetrue", "livelivetruetrue", "1own", "2live", "22nil"];
+    let expected = ["false1", "ownowntruetrue", "livelivetruetrue", "1own", "2live", "22nil"];
     assert_eq!(node.notes(), expected);
 }
 
@@ -121,7 +120,9 @@ fn pub_04_and_22_forms_of_data() {
     assert_eq!(frames[0], [text("f"), number(1.0)]);
     assert_eq!(frames[1], frames[0]);
     assert_eq!(frames[2], [number(5.0)]);
-    assert!(matches!(&frames[3][..], [Value::Object(object)] if object.get("a") == Some(&number(1.0))));
+    assert!(
+        matches!(&frames[3][..], [Value::Object(object)] if object.get("a") == Some(&number(1.0)))
+    );
     assert_eq!(frames[4], [text("g")]);
     assert_eq!(frames[5], [text("g"), number(2.0)]);
     assert_eq!(frames[6][..2], [text("@setDataFrame"), text("onMetaData")]);
@@ -175,11 +176,9 @@ fn pub_06_and_07_packets_reach_the_handlers_that_are_set() {
          end",
     );
     node.publish(1, 5, "live").unwrap();
-    let watch = |audio, video, data| Asked::Watch { publication: 5, watch: Watch { audio, video, data } };
-    assert_eq!(
-        node.asked(),
-        [watch(false, true, false), watch(true, true, false)]
-    );
+    let watch =
+        |audio, video, data| Asked::Watch { publication: 5, watch: Watch { audio, video, data } };
+    assert_eq!(node.asked(), [watch(false, true, false), watch(true, true, false)]);
     let audio = MediaFrame::new(MediaKind::Audio, 21, Bytes::from_static(b"\xAF\x01"));
     node.engine.media(PublicationId(5), &[video(20, b"\x17\x01"), audio]);
     assert_eq!(node.notes(), ["v20number23true", "a212"]);
@@ -296,10 +295,8 @@ fn pub_15_and_17_metadata() {
             function p:onProperties(t) NOTE(tostring(t and t.width), ' ', tostring(p.properties == t), ' ', tostring(p.height)) end end",
     );
     node.publish(1, 5, "live").unwrap();
-    let metadata = Value::EcmaArray(vec![
-        ("width".into(), number(320.0)),
-        ("height".into(), number(240.0)),
-    ]);
+    let metadata =
+        Value::EcmaArray(vec![("width".into(), number(320.0)), ("height".into(), number(240.0))]);
     node.engine.metadata(PublicationId(5), Some(amf0(&[text("onMetaData"), metadata]).into()));
     node.engine.metadata(PublicationId(5), None);
     assert_eq!(node.notes(), ["320 true 240", "nil true nil"]);

@@ -14,7 +14,10 @@ const TRUE: Value = Value::Bool(true);
 #[test]
 fn gen_01_one_state_serves_all_applications() {
     let mut node = Node::new(&[
-        ("", "_G.count = 0 function onConnection(c) function c:add() _G.count = _G.count + 1 return _G.count end end"),
+        (
+            "",
+            "_G.count = 0 function onConnection(c) function c:add() _G.count = _G.count + 1 return _G.count end end",
+        ),
         ("/a", ""),
     ]);
     node.connect(1).unwrap();
@@ -69,7 +72,10 @@ fn gen_04_an_object_is_one_value_for_its_life() {
 #[test]
 fn gen_05_user_fields_are_shared() {
     let mut node = Node::new(&[
-        ("", "function onServerConnection(s) server = s end function onManage() NOTE(server.tag, server.f()) end"),
+        (
+            "",
+            "function onServerConnection(s) server = s end function onManage() NOTE(server.tag, server.f()) end",
+        ),
         ("/x", "function onServerConnection(s) s.tag = 1 s.f = function() return 2 end end"),
     ]);
     node.connect_to(1, "/x").unwrap();
@@ -136,7 +142,9 @@ fn gen_08_a_method_called_with_a_dot_is_named() {
 
 #[test]
 fn gen_09_an_error_is_logged_once_and_the_node_goes_on() {
-    let mut node = Node::root("n = 0 function onManage() n = n + 1\n if n == 1 then error({}) end error('bad '..n) end");
+    let mut node = Node::root(
+        "n = 0 function onManage() n = n + 1\n if n == 1 then error({}) end error('bad '..n) end",
+    );
     node.tick();
     assert_eq!(node.errors(), ["onManage: Unknown error"]);
     node.tick();
@@ -182,10 +190,7 @@ fn gen_12_a_refusal_has_no_position_and_an_rpc_error_keeps_it() {
     assert_eq!(node.engine.connect(info), Err(Refusal::Rejected("h:1935: no position".into())));
     node.connect(2).unwrap();
     assert_eq!(node.subscribe(2, 1, "s"), rejected("h:1935"));
-    assert_eq!(
-        node.call(2, "fails", &[]),
-        CallOutcome::Failed("www/main.lua:6: rpc".into())
-    );
+    assert_eq!(node.call(2, "fails", &[]), CallOutcome::Failed("www/main.lua:6: rpc".into()));
 }
 
 #[test]
@@ -267,7 +272,8 @@ fn gen_19_what_cannot_be_serialized_is_omitted_with_one_warning() {
 }
 
 fn object_of(list: &[(&str, Value)]) -> Value {
-    let members = list.iter().map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone()));
+    let members =
+        list.iter().map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone()));
     Value::Object(ramona_amf::Object { type_name: None, members: members.collect() })
 }
 
@@ -304,7 +310,9 @@ fn evt_03_refusals_and_odd_results() {
          end
          function onManage() NOTE(#mona.clients) end",
     );
-    for (what, refused) in [(1.0, "client rejected"), (2.0, "client rejected"), (3.0, "Unknown error")] {
+    for (what, refused) in
+        [(1.0, "client rejected"), (2.0, "client rejected"), (3.0, "Unknown error")]
+    {
         let mut info = node.client(1);
         info.args = amf0(&[number(what)]).into();
         assert_eq!(node.engine.connect(info), Err(Refusal::Rejected(refused.into())));
@@ -467,7 +475,15 @@ fn cli_21_events_and_the_connections_own_names_are_not_callable() {
          end",
     );
     node.connect(1).unwrap();
-    for name in ["onPublish", "onSubscribe", "onManage", "connect", "createStream", "deleteStream", "setPeerInfo"] {
+    for name in [
+        "onPublish",
+        "onSubscribe",
+        "onManage",
+        "connect",
+        "createStream",
+        "deleteStream",
+        "setPeerInfo",
+    ] {
         let text = format!("Method '{name}' not found");
         assert_eq!(node.call(1, name, &[]), CallOutcome::Failed(text.into()));
     }
@@ -516,7 +532,8 @@ fn cli_37_a_changed_address_is_told() {
 
 #[test]
 fn cli_38_on_manage_of_clients_runs_on_every_tick() {
-    let mut node = Node::root("function onConnection(c) function c:onManage() NOTE(self.address) end end");
+    let mut node =
+        Node::root("function onConnection(c) function c:onManage() NOTE(self.address) end end");
     node.connect(1).unwrap();
     node.tick();
     node.tick();
@@ -549,7 +566,10 @@ fn wri_01_to_04_what_a_writer_writes() {
     assert_eq!(
         written,
         [
-            ClientMessage::Invocation { name: "f".into(), args: amf0(&[number(1.0), text("x")]).into() },
+            ClientMessage::Invocation {
+                name: "f".into(),
+                args: amf0(&[number(1.0), text("x")]).into()
+            },
             ClientMessage::Invocation { name: "onMessage".into(), args: Bytes::new() },
             ClientMessage::Message { values: amf0(&[Value::Null, TRUE]).into() },
             raw("bytes"),
@@ -564,7 +584,9 @@ fn wri_01_to_04_what_a_writer_writes() {
 
 #[test]
 fn wri_05_flush_before_the_connection_is_accepted_is_an_error() {
-    let mut node = Node::root("function onConnection(c) c.writer:flush() function c:f() return c.writer:flush() end end");
+    let mut node = Node::root(
+        "function onConnection(c) c.writer:flush() function c:f() return c.writer:flush() end end",
+    );
     node.connect(1).unwrap();
     assert_eq!(node.errors(), ["writer:flush before the connection is accepted"]);
     assert_eq!(node.answer(1, "f", &[]), [Value::Bool(false)]);
@@ -582,8 +604,11 @@ fn wri_06_07_and_08_the_same_writer_close_and_reliable() {
     );
     node.connect(1).unwrap();
     assert_eq!(node.notes(), ["truetruetrue", "false", "0numbertrue"]);
-    let closed: Vec<_> =
-        node.asked().into_iter().filter(|asked| matches!(asked, Asked::CloseClient { .. })).collect();
+    let closed: Vec<_> = node
+        .asked()
+        .into_iter()
+        .filter(|asked| matches!(asked, Asked::CloseClient { .. }))
+        .collect();
     let close = |code| Asked::CloseClient { client: 1, code };
     assert_eq!(closed, [close(0), close(2)]);
 }

@@ -35,7 +35,10 @@ fn smp_02_an_initiator_is_no_target() {
 #[test]
 fn smp_03_the_configuration_is_visible() {
     let mut node = Node::with_entries(
-        &[("", "NOTE(mona.configs.host == 'www.myhost.com:1935', ' ', mona.configs.servers.targets)")],
+        &[(
+            "",
+            "NOTE(mona.configs.host == 'www.myhost.com:1935', ' ', mona.configs.servers.targets)",
+        )],
         &[
             ("host", "www.myhost.com:1935"),
             ("servers.targets", "192.168.0.2:1936?type=master;192.168.0.3:1936"),
@@ -226,8 +229,11 @@ fn smp_07_the_relay_carries_every_packet_and_redirects_the_401st_player() {
     let frames = [video(20, b"\x17\x01\0\0\0\xFE"), audio, data, video(40, b"\x27\x01\0\0\0")];
     a.engine.media(PublicationId(5), &frames);
     carry(&a, &mut b, 1);
-    let copies: Vec<_> =
-        b.frames().into_iter().map(|frame| (frame.kind, frame.timestamp_ms, frame.payload)).collect();
+    let copies: Vec<_> = b
+        .frames()
+        .into_iter()
+        .map(|frame| (frame.kind, frame.timestamp_ms, frame.payload))
+        .collect();
     let originals: Vec<_> =
         frames.iter().map(|f| (f.kind, f.timestamp_ms, f.payload.clone())).collect();
     assert_eq!(copies, originals);
@@ -384,7 +390,9 @@ fn smp_12_and_def_05_to_09_the_corrected_sharing_keeps_and_releases_members() {
             "local group = self.groups[groupId] if not group then return end\n        local member",
         )
         .replace("pairs(server.groups)", "pairs(server.groups or {})");
-    let mut node = Node::root(&format!("{corrected} function onManage() collectgarbage() collectgarbage() NOTE(#mona.groups) end"));
+    let mut node = Node::root(&format!(
+        "{corrected} function onManage() collectgarbage() collectgarbage() NOTE(#mona.groups) end"
+    ));
     node.connect(1).unwrap();
     node.engine.join_group(ClientId(1), [7; 32]);
     node.link(1, true).unwrap();
