@@ -19,6 +19,8 @@ mod rtt;
 mod session;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod timecritical;
 mod vlu;
 
