@@ -199,10 +199,10 @@ impl Core {
         }
         self.set_loaded(path, true);
         self.with_record(path, |record| record.status = Status::Loaded);
-        self.event(lua, "onStart", "lifecycle", (path, "onStart"));
+        self.event("onStart", "lifecycle", (path, "onStart"));
         self.host.announce_app(path);
         if self.apps.borrow().root_failure().is_none() {
-            self.event(lua, "onServerConnection", "replay", (path, "onServerConnection"));
+            self.event("onServerConnection", "replay", (path, "onServerConnection"));
         }
         let text = format!("Application www{path} loaded");
         self.log_app(LogLevel::Info, path, text.as_bytes());
@@ -242,8 +242,8 @@ impl Core {
 
     /// The first half of ENV-09.
     fn unload(&self, lua: &Lua, path: &str) {
-        self.event(lua, "onServerDisconnection", "replay", (path, "onServerDisconnection"));
-        self.event(lua, "onStop", "lifecycle", (path, "onStop"));
+        self.event("onServerDisconnection", "replay", (path, "onServerDisconnection"));
+        self.event("onStop", "lifecycle", (path, "onStop"));
         self.set_loaded(path, false);
         self.call_shared("clear_env", path);
         // Twice: the first finds the objects that scripts dropped, the second what they held.

@@ -152,8 +152,8 @@ impl Engine {
     /// (EVT-05) and of clients (CLI-38).
     pub fn tick(&mut self) {
         self.core.check_root(&self.lua);
-        self.core.event(&self.lua, "onManage", "manage", ());
-        self.core.event(&self.lua, "client:onManage", "manage_clients", ());
+        self.core.event("onManage", "manage", ());
+        self.core.event("client:onManage", "manage_clients", ());
     }
 
     /// Closes all applications, children first (ENV-11): server disconnection events, `onStop`.
@@ -241,18 +241,13 @@ impl Engine {
 
     /// An accepted client is gone (EVT-04). Its unpublish and unsubscribe events come before.
     pub fn disconnect(&mut self, client: ClientId) {
-        self.core.event(&self.lua, "onDisconnection", "disconnect", client.0);
+        self.core.event("onDisconnection", "disconnect", client.0);
         self.core.clients.borrow_mut().remove(&client);
     }
 
     /// A client's address changed (CLI-37): `ip:port`.
     pub fn address_changed(&mut self, client: ClientId, address: &str) {
-        self.core.event(
-            &self.lua,
-            "client:onAddressChanged",
-            "address_changed",
-            (client.0, address),
-        );
+        self.core.event("client:onAddressChanged", "address_changed", (client.0, address));
     }
 
     /// A client calls a function (CLI-20..22). `args` are AMF0 values.
@@ -305,7 +300,7 @@ impl Engine {
         let id = publication.id;
         self.core.publications.borrow_mut().insert(id, publication.qos);
         let name = LuaString::wrap(&publication.name);
-        let refusal = self.core.ask(&self.lua, "onPublish", "publish", (client.0, id.0, name));
+        let refusal = self.core.ask("onPublish", "publish", (client.0, id.0, name));
         if refusal.is_some() {
             self.core.publications.borrow_mut().remove(&id);
         }
@@ -314,7 +309,7 @@ impl Engine {
 
     /// A publication ended: `onUnpublish` for a client's (CLI-34); the object dies (GEN-07).
     pub fn unpublish(&mut self, publication: PublicationId) {
-        self.core.event(&self.lua, "onUnpublish", "unpublish", publication.0);
+        self.core.event("onUnpublish", "unpublish", publication.0);
         self.core.publications.borrow_mut().remove(&publication);
     }
 
@@ -352,12 +347,12 @@ impl Engine {
         info.raw_set("client", listener.client.0)?;
         info.raw_set("name", self.lua.create_string(&listener.name)?)?;
         let query = typed_list(&self.lua, &parse_query(&listener.query))?;
-        Ok(self.core.ask(&self.lua, "onSubscribe", "subscribe", (info, query)))
+        Ok(self.core.ask("onSubscribe", "subscribe", (info, query)))
     }
 
     /// An accepted subscription ended (CLI-36).
     pub fn unsubscribe(&mut self, listener: ListenerId) {
-        self.core.event(&self.lua, "onUnsubscribe", "unsubscribe", listener.0);
+        self.core.event("onUnsubscribe", "unsubscribe", listener.0);
         self.core.listeners.borrow_mut().remove(&listener);
     }
 
@@ -427,17 +422,17 @@ impl Engine {
     pub fn metadata(&mut self, publication: PublicationId, message: Option<Bytes>) {
         let fields =
             message.and_then(|message| self.decode(Context::App(""), Format::Amf0, &message).pop());
-        self.core.event(&self.lua, "publication:onProperties", "metadata", (publication.0, fields));
+        self.core.event("publication:onProperties", "metadata", (publication.0, fields));
     }
 
     /// A client joined a NetGroup (EVT-13).
     pub fn join_group(&mut self, client: ClientId, group: [u8; 32]) {
-        self.core.event(&self.lua, "onJoinGroup", "join", (client.0, LuaString::wrap(group)));
+        self.core.event("onJoinGroup", "join", (client.0, LuaString::wrap(group)));
     }
 
     /// A client left a NetGroup (EVT-14).
     pub fn unjoin_group(&mut self, client: ClientId, group: [u8; 32]) {
-        self.core.event(&self.lua, "onUnjoinGroup", "unjoin", (client.0, LuaString::wrap(group)));
+        self.core.event("onUnjoinGroup", "unjoin", (client.0, LuaString::wrap(group)));
     }
 
     /// A link to another node is up (EVT-10).
@@ -465,14 +460,14 @@ impl Engine {
         let failure = self.core.apps.borrow().root_failure();
         let failure = failure.map(|text| lua.create_string(text)).transpose()?;
         let args = (info, properties, configs, failure);
-        Ok(self.core.ask(lua, "onServerConnection", "server_up", args))
+        Ok(self.core.ask("onServerConnection", "server_up", args))
     }
 
     /// A link is down (EVT-12), with the text of the error or of the other side's refusal.
     pub fn server_down(&mut self, server: ServerId, error: Option<&[u8]>) {
         let error = error.map(LuaString::wrap);
         self.core.full.borrow_mut().remove(&server.0);
-        self.core.event(&self.lua, "onServerDisconnection", "server_down", (server.0, error));
+        self.core.event("onServerDisconnection", "server_down", (server.0, error));
     }
 
     /// Another node calls a function of its server object (CLU-22). `args` are AMF3 values.
@@ -586,14 +581,12 @@ impl Core {
     }
 
     /// An event without an answer.
-    pub(crate) fn event(&self, lua: &Lua, label: &str, name: &str, args: impl IntoLuaMulti) {
-        let _ = lua;
+    pub(crate) fn event(&self, label: &str, name: &str, args: impl IntoLuaMulti) {
         let _: Option<()> = self.raise(label, name, args);
     }
 
     /// An event that may refuse: the text, or nothing.
-    fn ask(&self, lua: &Lua, label: &str, name: &str, args: impl IntoLuaMulti) -> Option<Bytes> {
-        let _ = lua;
+    fn ask(&self, label: &str, name: &str, args: impl IntoLuaMulti) -> Option<Bytes> {
         let Some(refusal) = self.raise::<Option<LuaString>>(label, name, args) else {
             return Some(Bytes::from_static(b"internal error"));
         };

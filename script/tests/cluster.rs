@@ -356,7 +356,7 @@ fn evt_06_typed_objects_get_their_hook_in_the_receivers_application() {
         type_name: Some("Cat".into()),
         members: vec![("name".into(), text("Tom"))],
     });
-    node.server_call(1, "fa", &[cat.clone()]);
+    node.server_call(1, "fa", std::slice::from_ref(&cat));
     node.server_call(1, "fr", &[cat]);
     assert_eq!(node.notes(), ["a a Tom Cat", ":Cat"]);
     node.quiet();
