@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table};
 
 use crate::app::Apps;
-use crate::engine::EngineConfig;
+use crate::config::EngineConfig;
 use crate::host::{ClientId, ClientStats, Host, ListenerId, LogLevel, MediaQos, PublicationId};
 use crate::value::to_amf::Marks;
 

@@ -1,61 +1,24 @@
 //! The engine: one Lua state, and every event that the node brings to it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use ramona_media::{MediaFrame, MediaKind};
 
 use crate::api::PRELUDE;
-use crate::api::names::NAMES;
 use crate::app::{OpenError, normalise};
+use crate::config::{EngineConfig, EngineError, ScriptStats};
 use crate::core::{Core, Hooks};
+use crate::dispatch::Context;
 use crate::host::*;
 use crate::log::PRELUDE as PRELUDE_PREFIX;
-use crate::value::from_amf::{self, Format};
-use crate::value::text::{parse_query, typed_value};
+use crate::object::{names_table, typed_list};
+use crate::value::from_amf::Format;
+use crate::value::text::parse_query;
 use crate::value::to_amf::{Amf0Style, Marks};
-
-/// What the engine needs to know.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// Folder that holds `www` and `data` (CFG-05).
-    pub dir: PathBuf,
-    /// The configuration as `mona.configs` shows it: flat keys as written, defaults filled in,
-    /// `application.*` too (MON-04).
-    pub entries: Vec<(String, String)>,
-    /// Unknown options of the command line (`mona.arguments`, CFG-23).
-    pub arguments: Vec<(String, String)>,
-    /// A handler that takes longer is named in the log.
-    pub slow: Duration,
-}
-
-/// Why there is no engine.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The Lua state or its prelude could not be made.
-    #[error("the script engine cannot start: {0}")]
-    Lua(String),
-}
-
-impl From<mlua::Error> for EngineError {
-    fn from(error: mlua::Error) -> Self {
-        Self::Lua(error.to_string())
-    }
-}
-
-/// Counters since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScriptStats {
-    /// Handlers that ran.
-    pub calls: u64,
-    /// Handlers that raised.
-    pub errors: u64,
-    /// Bytes that the Lua state holds.
-    pub memory_bytes: u64,
-}
 
 /// The script side of one node. It stays on the thread that made it.
 ///
@@ -210,8 +173,9 @@ impl Engine {
         object.push(0x03);
         object.extend_from_slice(&client.properties);
         object.extend_from_slice(&[0, 0, 9]);
-        let fields = self.decode(context, Format::Amf0, &object).into_iter().next();
-        let args = MultiValue::from_vec(self.decode(context, Format::Amf0, &client.args));
+        let fields = self.core.decode(&self.lua, context, Format::Amf0, &object).into_iter().next();
+        let args =
+            MultiValue::from_vec(self.core.decode(&self.lua, context, Format::Amf0, &client.args));
         let started = Instant::now();
         let event = self.core.shared_event("connect")?;
         let (ran, (accepted, result)): (Option<LuaString>, (bool, Value)) =
@@ -263,7 +227,7 @@ impl Engine {
 
     fn ask_call(&self, client: ClientId, name: &[u8], args: &[u8]) -> mlua::Result<CallOutcome> {
         let started = Instant::now();
-        let values = self.decode(Context::Client(client), Format::Amf0, args);
+        let values = self.core.decode(&self.lua, Context::Client(client), Format::Amf0, args);
         let event = self.core.shared_event("call")?;
         let (ran, mut results): (Option<LuaString>, MultiValue) =
             event.call((client.0, LuaString::wrap(name), MultiValue::from_vec(values)))?;
@@ -403,7 +367,7 @@ impl Engine {
             return event.call((id, LuaString::wrap(payload)));
         }
         let app = app.to_string_lossy();
-        let mut values = self.decode(Context::App(&app), Format::Amf0, payload);
+        let mut values = self.core.decode(&self.lua, Context::App(&app), Format::Amf0, payload);
         let name = match values.first() {
             Some(Value::String(_)) => values.remove(0),
             _ => Value::Nil,
@@ -420,8 +384,9 @@ impl Engine {
     /// Metadata of a publication changed (PUB-15, PUB-17): an AMF0 data message, of which the
     /// last value counts; `None` when it was cleared.
     pub fn metadata(&mut self, publication: PublicationId, message: Option<Bytes>) {
-        let fields =
-            message.and_then(|message| self.decode(Context::App(""), Format::Amf0, &message).pop());
+        let fields = message.and_then(|message| {
+            self.core.decode(&self.lua, Context::App(""), Format::Amf0, &message).pop()
+        });
         self.core.event("publication:onProperties", "metadata", (publication.0, fields));
     }
 
@@ -474,7 +439,7 @@ impl Engine {
     pub fn server_call(&mut self, server: ServerId, handler: &[u8], args: &[u8]) {
         let started = Instant::now();
         let context = Context::Server(server, handler);
-        let values = self.decode(context, Format::Amf3, args);
+        let values = self.core.decode(&self.lua, context, Format::Amf3, args);
         let args = (server.0, LuaString::wrap(handler), MultiValue::from_vec(values));
         match self.server_call.call::<(bool, Option<LuaString>)>(args) {
             Ok((true, app)) => {
@@ -508,128 +473,6 @@ impl Engine {
             memory_bytes: self.lua.used_memory() as u64,
         }
     }
-
-    fn decode(&self, context: Context<'_>, format: Format, bytes: &[u8]) -> Vec<Value> {
-        let mut values = Vec::new();
-        let Some(hooks) = self.core.hooks.get() else { return values };
-        if bytes.is_empty() {
-            return values;
-        }
-        let lua = &self.lua;
-        let typed = |name: &[u8], table: Table| {
-            let app = match context {
-                Context::App(path) => lua.create_string(path)?,
-                Context::Client(id) => self.core.shared_event("client_app")?.call(id.0)?,
-                Context::Server(id, handler) => self
-                    .core
-                    .shared_event("server_function_app")?
-                    .call((id.0, LuaString::wrap(handler)))?,
-            };
-            hooks.typed.call::<()>((app, lua.create_string(name)?, table))
-        };
-        let problem = from_amf::decode(lua, &hooks.date, &typed, format, bytes, &mut values);
-        if let Some(problem) = problem {
-            let text = match context {
-                Context::App(_) => format!("malformed values: {problem}"),
-                Context::Client(_) => format!("malformed arguments of a client's call: {problem}"),
-                Context::Server(_, handler) => format!(
-                    "malformed arguments of server function '{}': {problem}",
-                    String::from_utf8_lossy(handler)
-                ),
-            };
-            self.core.log_app(LogLevel::Error, "", text.as_bytes());
-        }
-        values
-    }
-}
-
-/// Who gets decoded values, which decides whose `onTypedObject` is asked (EVT-06).
-#[derive(Clone, Copy, Debug)]
-enum Context<'a> {
-    App(&'a str),
-    Client(ClientId),
-    Server(ServerId, &'a [u8]),
-}
-
-impl Core {
-    pub(crate) fn shared_event(&self, name: &str) -> mlua::Result<Function> {
-        let hooks = self.hooks.get().ok_or_else(|| mlua::Error::runtime("not started"))?;
-        hooks.shared.raw_get::<Table>("events")?.raw_get(name)
-    }
-
-    /// Raises an event of the prelude whose first result is the application that ran.
-    fn raise<R: FromLuaMulti>(
-        &self,
-        label: &str,
-        name: &str,
-        args: impl IntoLuaMulti,
-    ) -> Option<R> {
-        let started = Instant::now();
-        let result = self
-            .shared_event(name)
-            .and_then(|event| event.call::<(Option<LuaString>, MultiValue)>(args));
-        match result {
-            Ok((ran, rest)) => {
-                self.done(label, ran, started);
-                self.lua().and_then(|lua| R::from_lua_multi(rest, &lua).ok())
-            }
-            Err(error) => {
-                self.internal_error(label, &error);
-                None
-            }
-        }
-    }
-
-    /// An event without an answer.
-    pub(crate) fn event(&self, label: &str, name: &str, args: impl IntoLuaMulti) {
-        let _: Option<()> = self.raise(label, name, args);
-    }
-
-    /// An event that may refuse: the text, or nothing.
-    fn ask(&self, label: &str, name: &str, args: impl IntoLuaMulti) -> Option<Bytes> {
-        let Some(refusal) = self.raise::<Option<LuaString>>(label, name, args) else {
-            return Some(Bytes::from_static(b"internal error"));
-        };
-        refusal.map(|text| Bytes::copy_from_slice(&text.as_bytes()))
-    }
-
-    /// Counts and reports a handler, `ran` being its application's path, and ends what scripts
-    /// dropped meanwhile.
-    pub(crate) fn done(&self, label: &str, ran: Option<LuaString>, started: Instant) {
-        if let Some(app) = ran {
-            self.report_done(&app.to_string_lossy(), label, started);
-        } else {
-            self.collect();
-        }
-    }
-
-    fn report_done(&self, app: &str, handler: &str, started: Instant) {
-        let elapsed = started.elapsed();
-        self.calls.set(self.calls.get() + 1);
-        self.host.handler_done(app, handler, elapsed);
-        if elapsed > self.config.slow {
-            let text = format!("handler {handler} of application www{app} took {elapsed:.1?}");
-            self.log_app(LogLevel::Warn, app, text.as_bytes());
-        }
-        self.collect();
-    }
-
-    /// Ends what scripts dropped (GEN-18).
-    pub(crate) fn collect(&self) {
-        if self.garbage.borrow().is_empty() {
-            return;
-        }
-        if let Some(hooks) = self.hooks.get()
-            && let Err(error) = hooks.collect.call::<()>(())
-        {
-            self.internal_error("collect", &error);
-        }
-    }
-
-    pub(crate) fn internal_error(&self, what: &str, error: &mlua::Error) {
-        let text = format!("script engine, {what}: {error}");
-        self.log_app(LogLevel::Error, "", text.as_bytes());
-    }
 }
 
 fn missing(path: &str) -> Refusal {
@@ -649,38 +492,4 @@ fn media_label(kind: MediaKind) -> &'static str {
         MediaKind::Video => "publication:onVideo",
         MediaKind::Data => "publication:onData",
     }
-}
-
-/// `{ {key, value}, … }` with typed values (GEN-15).
-fn typed_list<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-    lua: &Lua,
-    entries: &[(K, V)],
-) -> mlua::Result<Table> {
-    let list = lua.create_table_with_capacity(entries.len(), 0)?;
-    for (index, (key, value)) in entries.iter().enumerate() {
-        let entry = lua.create_table_with_capacity(2, 0)?;
-        entry.raw_seti(1, lua.create_string(key.as_ref())?)?;
-        entry.raw_seti(2, typed_value(lua, value.as_ref())?)?;
-        list.raw_seti(index + 1, entry)?;
-    }
-    Ok(list)
-}
-
-/// The table of built-in names for the prelude: class -> name -> kind.
-fn names_table(lua: &Lua) -> mlua::Result<Table> {
-    let classes = lua.create_table()?;
-    for (class, kind, _, names) in NAMES {
-        let table: Table = match classes.raw_get(*class)? {
-            Value::Table(table) => table,
-            _ => {
-                let table = lua.create_table()?;
-                classes.raw_set(*class, &table)?;
-                table
-            }
-        };
-        for name in *names {
-            table.raw_set(*name, kind.word())?;
-        }
-    }
-    Ok(classes)
 }

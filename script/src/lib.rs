@@ -12,13 +12,17 @@
 mod api;
 mod app;
 mod check;
+mod config;
 mod core;
+mod dispatch;
 mod engine;
 mod host;
 mod loader;
 mod log;
+mod object;
 mod raw;
 mod value;
 
-pub use engine::{Engine, EngineConfig, EngineError, ScriptStats};
+pub use config::{EngineConfig, EngineError, ScriptStats};
+pub use engine::Engine;
 pub use host::*;

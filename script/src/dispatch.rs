@@ -1,0 +1,139 @@
+//! How events get into Lua and answers out: the calls of the prelude, their timing, and the values
+//! of messages.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
+
+use crate::core::Core;
+use crate::host::{ClientId, LogLevel, ServerId};
+use crate::value::from_amf::{self, Format};
+
+/// Who gets decoded values, which decides whose `onTypedObject` is asked (EVT-06).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Context<'a> {
+    App(&'a str),
+    Client(ClientId),
+    Server(ServerId, &'a [u8]),
+}
+
+impl Core {
+    pub(crate) fn shared_event(&self, name: &str) -> mlua::Result<Function> {
+        let hooks = self.hooks.get().ok_or_else(|| mlua::Error::runtime("not started"))?;
+        hooks.shared.raw_get::<Table>("events")?.raw_get(name)
+    }
+
+    /// Raises an event of the prelude whose first result is the application that ran.
+    pub(crate) fn raise<R: FromLuaMulti>(
+        &self,
+        label: &str,
+        name: &str,
+        args: impl IntoLuaMulti,
+    ) -> Option<R> {
+        let started = Instant::now();
+        let result = self
+            .shared_event(name)
+            .and_then(|event| event.call::<(Option<LuaString>, MultiValue)>(args));
+        match result {
+            Ok((ran, rest)) => {
+                self.done(label, ran, started);
+                self.lua().and_then(|lua| R::from_lua_multi(rest, &lua).ok())
+            }
+            Err(error) => {
+                self.internal_error(label, &error);
+                None
+            }
+        }
+    }
+
+    /// An event without an answer.
+    pub(crate) fn event(&self, label: &str, name: &str, args: impl IntoLuaMulti) {
+        let _: Option<()> = self.raise(label, name, args);
+    }
+
+    /// An event that may refuse: the text, or nothing.
+    pub(crate) fn ask(&self, label: &str, name: &str, args: impl IntoLuaMulti) -> Option<Bytes> {
+        let Some(refusal) = self.raise::<Option<LuaString>>(label, name, args) else {
+            return Some(Bytes::from_static(b"internal error"));
+        };
+        refusal.map(|text| Bytes::copy_from_slice(&text.as_bytes()))
+    }
+
+    /// Counts and reports a handler, `ran` being its application's path, and ends what scripts
+    /// dropped meanwhile.
+    pub(crate) fn done(&self, label: &str, ran: Option<LuaString>, started: Instant) {
+        if let Some(app) = ran {
+            self.report_done(&app.to_string_lossy(), label, started);
+        } else {
+            self.collect();
+        }
+    }
+
+    pub(crate) fn report_done(&self, app: &str, handler: &str, started: Instant) {
+        let elapsed = started.elapsed();
+        self.calls.set(self.calls.get() + 1);
+        self.host.handler_done(app, handler, elapsed);
+        if elapsed > self.config.slow {
+            let text = format!("handler {handler} of application www{app} took {elapsed:.1?}");
+            self.log_app(LogLevel::Warn, app, text.as_bytes());
+        }
+        self.collect();
+    }
+
+    /// Ends what scripts dropped (GEN-18).
+    pub(crate) fn collect(&self) {
+        if self.garbage.borrow().is_empty() {
+            return;
+        }
+        if let Some(hooks) = self.hooks.get()
+            && let Err(error) = hooks.collect.call::<()>(())
+        {
+            self.internal_error("collect", &error);
+        }
+    }
+
+    pub(crate) fn internal_error(&self, what: &str, error: &mlua::Error) {
+        let text = format!("script engine, {what}: {error}");
+        self.log_app(LogLevel::Error, "", text.as_bytes());
+    }
+
+    /// Values of a message for a script; what is broken is logged, the values before it count
+    /// (CNV-17).
+    pub(crate) fn decode(
+        &self,
+        lua: &Lua,
+        context: Context<'_>,
+        format: Format,
+        bytes: &[u8],
+    ) -> Vec<Value> {
+        let mut values = Vec::new();
+        let Some(hooks) = self.hooks.get() else { return values };
+        if bytes.is_empty() {
+            return values;
+        }
+        let typed = |name: &[u8], table: Table| {
+            let app = match context {
+                Context::App(path) => lua.create_string(path)?,
+                Context::Client(id) => self.shared_event("client_app")?.call(id.0)?,
+                Context::Server(id, handler) => self
+                    .shared_event("server_function_app")?
+                    .call((id.0, LuaString::wrap(handler)))?,
+            };
+            hooks.typed.call::<()>((app, lua.create_string(name)?, table))
+        };
+        let problem = from_amf::decode(lua, &hooks.date, &typed, format, bytes, &mut values);
+        if let Some(problem) = problem {
+            let text = match context {
+                Context::App(_) => format!("malformed values: {problem}"),
+                Context::Client(_) => format!("malformed arguments of a client's call: {problem}"),
+                Context::Server(_, handler) => format!(
+                    "malformed arguments of server function '{}': {problem}",
+                    String::from_utf8_lossy(handler)
+                ),
+            };
+            self.log_app(LogLevel::Error, "", text.as_bytes());
+        }
+        values
+    }
+}
