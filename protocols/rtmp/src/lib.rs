@@ -34,3 +34,4 @@ pub use event::{Connect, Event, PublishMode};
 pub use handshake::{Greeting, HandshakeError};
 pub use message::{Message, MessageError, StreamId, UserControl};
 pub use session::{Output, Session, SessionConfig};
+pub use url::split_url;

@@ -30,6 +30,15 @@ pub(crate) fn application(tc_url: &Bytes, app: &Bytes) -> (String, Bytes) {
     (path, if url_query.is_empty() { app_query } else { url_query })
 }
 
+/// Path and query of a URL, as an RTMFP hello names it: the whole URL, or its path alone.
+///
+/// The path is normalised as for connect: `""` or `/a/b`.
+pub fn split_url(url: &Bytes) -> (String, Bytes) {
+    let rest = after_authority(url).unwrap_or_else(|| url.clone());
+    let (path, query) = split_query(&rest);
+    (normalise(&path), query)
+}
+
 /// What follows `scheme://host:port` in a URL; `None` for anything that is no URL.
 pub(crate) fn after_authority(url: &Bytes) -> Option<Bytes> {
     let start = url.windows(3).position(|window| window == b"://")? + 3;
@@ -68,6 +77,20 @@ mod tests {
         let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let (path, query) = application(&bytes(tc_url), &bytes(app));
         (path, String::from_utf8(query.to_vec()).expect("test text is UTF-8"))
+    }
+
+    #[test]
+    fn a_hello_names_a_whole_url_or_its_path_alone() {
+        for (url, path, query) in [
+            ("rtmfp://h:1/a//b/?x=1", "/a/b", "x=1"),
+            ("rtmfp://h", "", ""),
+            ("live", "/live", ""),
+            ("/live?y", "/live", "y"),
+            ("", "", ""),
+        ] {
+            let (found, rest) = split_url(&Bytes::from_static(url.as_bytes()));
+            assert_eq!((found.as_str(), &rest[..]), (path, query.as_bytes()), "{url}");
+        }
     }
 
     #[test]

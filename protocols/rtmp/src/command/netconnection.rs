@@ -101,6 +101,16 @@ impl NetConnection {
         matches!(self.phase, Phase::Connected)
     }
 
+    /// Whether createStream made the stream and nothing has deleted it.
+    pub fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.iter().any(|known| known.id == stream)
+    }
+
+    /// The streams that createStream made, in no order; at most [`MAX_STREAMS`].
+    pub fn streams(&self) -> impl ExactSizeIterator<Item = StreamId> + '_ {
+        self.streams.iter().map(|stream| stream.id)
+    }
+
     /// The next message to the peer.
     pub fn poll_message(&mut self) -> Option<Message> {
         self.queues.messages.pop_front()
@@ -148,9 +158,9 @@ impl NetConnection {
         }
     }
 
-    /// The player's buffer, from a user control message.
-    pub(crate) fn handle_buffer_length(&mut self, stream: StreamId, length_ms: u32) {
-        if self.streams.iter().any(|known| known.id == stream) {
+    /// Takes the length of the player's buffer, which a user control message told.
+    pub fn handle_buffer_length(&mut self, stream: StreamId, length_ms: u32) {
+        if self.has_stream(stream) {
             self.queues.events.push_back(Event::BufferLength { stream, length_ms });
         }
     }
