@@ -1,0 +1,29 @@
+//! What tests of whole nodes need: real sockets, several nodes in one process, ffmpeg.
+//!
+//! - [`TestNode`] runs a node on a thread of its own, in a folder of its own, on free ports;
+//!   [`Program`] runs the real binary.
+//! - [`RtmpClient`] publishes, plays and calls; [`Stranger`] sends any bytes; [`Proxy`] stands
+//!   between two nodes and swallows or cuts.
+//! - [`ffmpeg`] publishes and plays real streams; [`flv`] reads what it wrote.
+//! - Waits are on conditions, with a deadline ([`wait`]); what fails prints the logs of its node.
+
+#![forbid(unsafe_code)]
+
+mod client;
+pub mod ffmpeg;
+pub mod flv;
+mod http;
+mod logs;
+mod node;
+pub mod pictures;
+mod program;
+mod proxy;
+mod stranger;
+pub mod wait;
+
+pub use client::{ClientOptions, Play, RtmpClient, text};
+pub use http::{http_get, sample};
+pub use node::{NodeBuilder, TestNode, link, link_secretly};
+pub use program::{Program, free_port};
+pub use proxy::Proxy;
+pub use stranger::Stranger;
