@@ -1,12 +1,13 @@
--- The root application: it serves rtmp://HOST/NAME, and what it defines here is inherited by the
--- applications in the folders beside this file (live, relay, loadbalance; each says on top how
--- to try it). An application is a folder with a main.lua; folders may hold further ones.
+-- The root application: what it defines here is inherited by the applications in the folders
+-- beside this file (live, relay, loadbalance; each says on top how to try it). An application is
+-- a folder with a main.lua; folders may hold further ones. The root itself serves clients too: its
+-- path is empty, hence the two slashes.
 --
 -- To try it:
 --   cargo run --release
 --   ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=25 -c:v libx264 -pix_fmt yuv420p -g 50 \
---     -f flv rtmp://127.0.0.1/first
---   ffplay rtmp://127.0.0.1/first
+--     -f flv rtmp://127.0.0.1//first
+--   ffplay rtmp://127.0.0.1//first
 -- Change this file while the node runs: it is loaded again within 2 s.
 
 function onStart(path)
