@@ -1,0 +1,354 @@
+//! A parsed XML text: elements, attributes, texts, declarations.
+
+use quick_xml::XmlVersion;
+use quick_xml::events::attributes::Attributes;
+use quick_xml::events::{BytesDecl, BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use super::text::{forbidden, is_name};
+use crate::error::ReadError;
+use crate::limits::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_INPUT_BYTES, MAX_NODES, MAX_XML_DEPTH};
+
+const XML: XmlVersion = XmlVersion::Explicit1_0;
+
+/// Number of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id(u32);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Debug)]
+struct TreeNode {
+    is_text: bool,
+    /// Name of an element, content of a text.
+    text: Span,
+    /// Range of `attributes`.
+    attributes: Span,
+    child: Option<Id>,
+    next: Option<Id>,
+}
+
+/// A declaration of the prolog, or a processing instruction of that form.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    pub(crate) name: String,
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+/// The tree.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    nodes: Vec<TreeNode>,
+    attributes: Vec<(Span, Span)>,
+    text: String,
+    declarations: Vec<Declaration>,
+}
+
+impl Tree {
+    pub(crate) fn root(&self) -> Id {
+        Id(0)
+    }
+
+    pub(crate) fn declarations(&self) -> &[Declaration] {
+        &self.declarations
+    }
+
+    /// Name of an element; nothing for a text.
+    pub(crate) fn name(&self, id: Id) -> &str {
+        self.node(id).filter(|node| !node.is_text).map_or("", |node| self.get(node.text))
+    }
+
+    /// A text's own; nothing for an element.
+    pub(crate) fn text(&self, id: Id) -> Option<&str> {
+        self.node(id).filter(|node| node.is_text).map(|node| self.get(node.text))
+    }
+
+    pub(crate) fn attributes(&self, id: Id) -> impl Iterator<Item = (&str, &str)> {
+        let span = self.node(id).map_or(Span::default(), |node| node.attributes);
+        let attributes = self.attributes.get(span.start as usize..span.end as usize);
+        let pair = |(name, value): &(Span, Span)| (self.get(*name), self.get(*value));
+        attributes.unwrap_or_default().iter().map(pair)
+    }
+
+    pub(crate) fn children(&self, id: Id) -> impl Iterator<Item = Id> + Clone {
+        let first = self.node(id).and_then(|node| node.child);
+        std::iter::successors(first, |id| self.node(*id).and_then(|node| node.next))
+    }
+
+    /// Children that are elements.
+    pub(crate) fn elements(&self, id: Id) -> impl Iterator<Item = Id> + Clone {
+        self.children(id).filter(|child| self.node(*child).is_some_and(|node| !node.is_text))
+    }
+
+    /// All text directly inside of an element.
+    pub(crate) fn content(&self, id: Id) -> String {
+        self.children(id).filter_map(|child| self.text(child)).collect()
+    }
+
+    fn node(&self, id: Id) -> Option<&TreeNode> {
+        self.nodes.get(id.0 as usize)
+    }
+
+    fn get(&self, span: Span) -> &str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    fn span(&mut self, text: &str) -> Span {
+        let start = index(self.text.len());
+        self.text.push_str(text);
+        Span { start, end: index(self.text.len()) }
+    }
+}
+
+/// Inputs are far below 4 GiB.
+fn index(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Parses a text; errors call it `format`.
+pub(crate) fn parse(format: &'static str, text: &[u8]) -> Result<Tree, ReadError> {
+    if text.len() > MAX_INPUT_BYTES {
+        return Err(ReadError::TooLong { bytes: text.len() });
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = std::str::from_utf8(text)
+        .map_err(|error| ReadError::at(format, error.valid_up_to(), "not UTF-8"))?;
+    if let Some(at) = forbidden(text) {
+        return Err(ReadError::at(format, at, "a control character"));
+    }
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().expand_empty_elements = true;
+    let mut parser =
+        Parser { format, at: 0, tree: Tree::default(), open: Vec::new(), ended: false };
+    loop {
+        parser.at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        match reader.read_event() {
+            Ok(Event::Eof) => return parser.finish(),
+            Ok(event) => parser.event(event)?,
+            Err(error) => {
+                let at = usize::try_from(reader.error_position()).unwrap_or(parser.at);
+                return Err(ReadError::at(format, at, error));
+            }
+        }
+    }
+}
+
+struct Parser {
+    format: &'static str,
+    /// Where the event began.
+    at: usize,
+    tree: Tree,
+    /// Elements that are open, each with its last child.
+    open: Vec<(Id, Option<Id>)>,
+    /// Whether the root has ended.
+    ended: bool,
+}
+
+impl Parser {
+    fn event(&mut self, event: Event<'_>) -> Result<(), ReadError> {
+        match event {
+            Event::Start(start) => self.start(&start),
+            // Empty elements are expanded; a start without end would only be an open element.
+            Event::Empty(_) => self.fail("an empty element"),
+            Event::End(_) => {
+                self.open.pop();
+                self.ended = self.open.is_empty();
+                Ok(())
+            }
+            Event::Text(text) => self.text(&text.xml_content(XML)),
+            Event::CData(text) => self.text_node(&text.xml_content(XML)),
+            Event::GeneralRef(reference) => {
+                let char = match reference.resolve_char_ref() {
+                    Ok(Some(char)) => char,
+                    Ok(None) => match &*reference.xml_content(XML) {
+                        "amp" => '&',
+                        "lt" => '<',
+                        "gt" => '>',
+                        "quot" => '"',
+                        "apos" => '\'',
+                        name => return self.fail(format!("unknown entity {name}")),
+                    },
+                    Err(error) => return self.fail(error),
+                };
+                let mut buffer = [0; 4];
+                let text = char.encode_utf8(&mut buffer);
+                if forbidden(text).is_some() {
+                    return self.fail("a control character");
+                }
+                self.text_node(text)
+            }
+            Event::Comment(_) => Ok(()),
+            Event::Decl(declaration) => self.declaration(&declaration),
+            Event::PI(instruction) if self.tree.nodes.is_empty() => {
+                // Only those of the form of a declaration are of use (CNV-32).
+                let name = instruction.target();
+                let pairs: Option<Vec<_>> = pairs(instruction.attributes()).ok().flatten();
+                let is_pair = |(name, value): &(String, String)| {
+                    is_name(name.as_bytes()) && forbidden(value).is_none()
+                };
+                let fits = |pairs: &Vec<_>| !pairs.is_empty() && pairs.iter().all(is_pair);
+                match pairs.filter(|pairs| fits(pairs) && is_name(name.as_bytes())) {
+                    Some(attributes) => self.declare(name.to_owned(), attributes),
+                    None => Ok(()),
+                }
+            }
+            Event::PI(_) => Ok(()),
+            // One that only names the root or a file is harmless: nothing is ever loaded.
+            Event::DocType(text) if self.tree.nodes.is_empty() && !text.contains('[') => Ok(()),
+            Event::DocType(_) => self.fail("a document type that declares something"),
+            Event::Eof => Ok(()),
+        }
+    }
+
+    fn fail<T>(&self, reason: impl std::fmt::Display) -> Result<T, ReadError> {
+        Err(ReadError::at(self.format, self.at, reason))
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>) -> Result<(), ReadError> {
+        if self.ended {
+            return self.fail("a second root element");
+        }
+        if self.open.len() >= MAX_XML_DEPTH {
+            return Err(ReadError::TooDeep);
+        }
+        let name = start.name();
+        let name: &str = name.as_ref();
+        if !is_name(name.as_bytes()) {
+            return self.fail(format!("bad name {name:?}"));
+        }
+        let attributes = match pairs(start.attributes()) {
+            Ok(Some(attributes)) => attributes,
+            Ok(None) => return Err(ReadError::TooManyAttributes),
+            Err(error) => return self.fail(error),
+        };
+        let begin = index(self.tree.attributes.len());
+        for (name, value) in attributes {
+            if !is_name(name.as_bytes()) || forbidden(&value).is_some() {
+                return self.fail(format!("bad attribute {name:?}"));
+            }
+            let pair = (self.tree.span(&name), self.tree.span(&value));
+            self.tree.attributes.push(pair);
+        }
+        let attributes = Span { start: begin, end: index(self.tree.attributes.len()) };
+        let text = self.tree.span(name);
+        let id =
+            self.node(TreeNode { is_text: false, text, attributes, child: None, next: None })?;
+        self.open.push((id, None));
+        Ok(())
+    }
+
+    /// Adds a node after those that its parent has.
+    fn node(&mut self, node: TreeNode) -> Result<Id, ReadError> {
+        if self.tree.nodes.len() >= MAX_NODES {
+            return Err(ReadError::TooManyValues);
+        }
+        let id = Id(index(self.tree.nodes.len()));
+        self.tree.nodes.push(node);
+        if let Some((parent, last)) = self.open.last_mut() {
+            let before = last.replace(id);
+            let at = before.unwrap_or(*parent).0 as usize;
+            if let Some(node) = self.tree.nodes.get_mut(at) {
+                if before.is_some() {
+                    node.next = Some(id);
+                } else {
+                    node.child = Some(id);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// White space may stand outside of the root.
+    fn text(&mut self, text: &str) -> Result<(), ReadError> {
+        if self.open.is_empty() && text.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.text_node(text)
+    }
+
+    fn text_node(&mut self, text: &str) -> Result<(), ReadError> {
+        let Some((_, last)) = self.open.last() else {
+            return self.fail("text outside of the root element");
+        };
+        // Pieces between comments, references and CDATA are one text.
+        let end = index(self.tree.text.len());
+        let before = last.and_then(|id| self.tree.nodes.get(id.0 as usize));
+        if before.is_some_and(|node| node.is_text && node.text.end == end) {
+            let end = self.tree.span(text).end;
+            if let Some(node) = last.and_then(|id| self.tree.nodes.get_mut(id.0 as usize)) {
+                node.text.end = end;
+            }
+            return Ok(());
+        }
+        let text = self.tree.span(text);
+        let attributes = Span::default();
+        self.node(TreeNode { is_text: true, text, attributes, child: None, next: None }).map(|_| ())
+    }
+
+    fn declaration(&mut self, declaration: &BytesDecl<'_>) -> Result<(), ReadError> {
+        if !self.tree.nodes.is_empty() || !self.tree.declarations.is_empty() {
+            return self.fail("an XML declaration that is not the beginning");
+        }
+        let mut attributes = Vec::new();
+        match declaration.version() {
+            Ok(version) => attributes.push(("version".to_owned(), version.into_owned())),
+            Err(error) => return self.fail(error),
+        }
+        let others =
+            [("encoding", declaration.encoding()), ("standalone", declaration.standalone())];
+        for (name, value) in others {
+            match value {
+                Some(Ok(value)) => attributes.push((name.to_owned(), value.into_owned())),
+                Some(Err(error)) => return self.fail(error),
+                None => {}
+            }
+        }
+        // XML §2.8, §4.3.3: these values are words, nothing in them is ever escaped.
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if attributes.iter().any(|(_, value)| !value.bytes().all(is_word)) {
+            return self.fail("a bad XML declaration");
+        }
+        self.declare("xml".to_owned(), attributes)
+    }
+
+    fn declare(
+        &mut self,
+        name: String,
+        attributes: Vec<(String, String)>,
+    ) -> Result<(), ReadError> {
+        if self.tree.declarations.len() >= MAX_DECLARATIONS {
+            return Err(ReadError::TooManyDeclarations);
+        }
+        self.tree.declarations.push(Declaration { name, attributes });
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Tree, ReadError> {
+        if !self.open.is_empty() {
+            return self.fail("an element that does not end");
+        }
+        if !self.ended {
+            return self.fail("no root element");
+        }
+        Ok(self.tree)
+    }
+}
+
+/// Names and values; `None` when there are too many.
+fn pairs(attributes: Attributes<'_>) -> quick_xml::Result<Option<Vec<(String, String)>>> {
+    let mut pairs = Vec::new();
+    for attribute in attributes {
+        let attribute = attribute?;
+        if pairs.len() >= MAX_ATTRIBUTES {
+            return Ok(None);
+        }
+        let value = attribute.normalized_value(XML)?.into_owned();
+        let name: &str = attribute.key.as_ref();
+        pairs.push((name.to_owned(), value));
+    }
+    Ok(Some(pairs))
+}
