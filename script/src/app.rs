@@ -135,6 +135,21 @@ impl Core {
         result
     }
 
+    /// Opens what exists of the way to a path: the last application that does (EVT-08).
+    pub(crate) fn open_nearest(&self, lua: &Lua, path: &str) -> String {
+        let mut nearest = "";
+        // Nothing is loaded again when all were closed.
+        if !self.apps.borrow().stopping {
+            for part in lineage(path) {
+                if self.ensure(lua, part, false) == Err(OpenError::Missing) {
+                    break;
+                }
+                nearest = part;
+            }
+        }
+        nearest.to_owned()
+    }
+
     /// Looks at the root's file whatever the time (ENV-08).
     pub(crate) fn check_root(&self, lua: &Lua) {
         // A failure is in the log.

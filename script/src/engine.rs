@@ -26,12 +26,12 @@ use crate::value::to_amf::{Amf0Style, Marks};
 /// did. The [`Host`] must not call back into the engine. Ids must be below 2^53, for Lua's
 /// numbers hold no more.
 pub struct Engine {
-    core: Rc<Core>,
+    pub(crate) core: Rc<Core>,
     /// Called a million times a second.
     server_call: Function,
     media: Function,
     /// Last, so that everything that refers to the state goes before it.
-    lua: Lua,
+    pub(crate) lua: Lua,
 }
 
 impl std::fmt::Debug for Engine {

@@ -21,8 +21,10 @@ mod loader;
 mod log;
 mod object;
 mod raw;
+mod redirect;
 mod value;
 
 pub use config::{EngineConfig, EngineError, ScriptStats};
 pub use engine::Engine;
 pub use host::*;
+pub use redirect::Redirect;

@@ -25,6 +25,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("listener", include_str!("listener.lua")),
     ("groups", include_str!("groups.lua")),
     ("mona", include_str!("mona.lua")),
+    ("redirect", include_str!("redirect.lua")),
 ];
 
 impl Core {
