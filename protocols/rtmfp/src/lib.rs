@@ -12,8 +12,10 @@ mod crypto;
 mod endpoint;
 mod entropy;
 mod flow;
+mod netgroup;
 mod option;
 mod packet;
+mod profile;
 mod reader;
 mod rtt;
 mod session;
@@ -35,6 +37,14 @@ pub use entropy::Entropy;
 pub use flow::{
     Delivery, FlowOptions, FlowStats, MAX_MESSAGE_HEADER, MAX_METADATA, Message, OpenFlowError,
     Priority, RecvFlowId, SendFlowId, WriteError,
+};
+pub use netgroup::{
+    GROUP_METADATA, GroupId, MAX_BOOTSTRAP, bootstrap, connect_key, decode_join, decode_member,
+    encode_join, encode_member, group_address,
+};
+pub use profile::{
+    Lifetime, MediaClass, NetConnectionFlows, SendError, Side, StreamMetadata, TcEvent, TcMessage,
+    set_keepalive,
 };
 pub use session::{
     CloseReason, Event, FlowEnd, Output, PacketError, Role, Session, SessionConfig, SessionId,

@@ -172,12 +172,13 @@ impl RecvFlow {
 
     /// The application refuses the flow, now or later. What is buffered is dropped.
     pub(crate) fn reject(&mut self, code: u64) {
-        if !matches!(self.state, RecvState::Complete { .. }) {
-            self.state = RecvState::Rejected { code };
-            self.stored.clear();
-            self.buffered = 0;
-            self.ack_pending = true;
-        }
+        self.state = match self.state {
+            RecvState::Complete { until, .. } => RecvState::Complete { until, code: Some(code) },
+            _ => RecvState::Rejected { code },
+        };
+        self.stored.clear();
+        self.buffered = 0;
+        self.ack_pending = true;
     }
 
     /// Stops or resumes giving out messages; the sender is slowed by the advertised buffer.

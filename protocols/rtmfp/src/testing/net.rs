@@ -41,6 +41,8 @@ pub(crate) struct Host {
     /// How flows are accepted.
     pub(crate) delivery: Delivery,
     pub(crate) capacity: usize,
+    /// Whether flows are accepted here, or by whom the events are given to.
+    pub(crate) accepts_flows: bool,
     /// Jobs are kept instead of run.
     pub(crate) hold_jobs: bool,
     pub(crate) jobs: Vec<AgreeJob>,
@@ -109,6 +111,7 @@ impl Net {
             opened: Vec::new(),
             delivery: Delivery::InOrder,
             capacity: 1 << 20,
+            accepts_flows: true,
             hold_jobs: false,
             jobs: Vec::new(),
         });
@@ -209,8 +212,9 @@ impl Net {
     fn poll_session(&mut self, at: usize, id: SessionId) -> Option<Instant> {
         loop {
             let now = self.now;
-            let Host { sessions, endpoint, delivery, capacity, events, address, .. } =
-                &mut self.hosts[at];
+            let Host {
+                sessions, endpoint, delivery, capacity, events, address, accepts_flows, ..
+            } = &mut self.hosts[at];
             let session = sessions.get_mut(&id)?;
             match session.poll_output() {
                 Output::Transmit { to, bytes } => {
@@ -219,7 +223,7 @@ impl Net {
                 }
                 Output::Event(event) => {
                     match &event {
-                        Event::FlowOpened { flow, .. } => {
+                        Event::FlowOpened { flow, .. } if *accepts_flows => {
                             session.accept_flow(now, *flow, *delivery, *capacity);
                         }
                         Event::Confirmed => {
