@@ -1,5 +1,7 @@
 //! Writing JSON.
 
+use std::io::Write;
+
 use super::{RAW, TYPE};
 use crate::encoder::Encoder;
 use crate::error::WriteError;
@@ -87,14 +89,13 @@ impl Encoder for JsonEncoder<'_> {
     /// The shortest decimal that reads back equal, with an exponent where that is shorter.
     fn number(&mut self, value: f64) {
         self.value();
-        // Writing to a vector cannot fail. What is no number is null.
+        let size = value.abs();
+        // Writing to a vector cannot fail.
         let _ = match whole(value) {
-            Some(whole) => serde_json::to_writer(&mut *self.out, &whole),
-            None if value == 0.0 => {
-                self.out.extend_from_slice(b"-0");
-                Ok(())
-            }
-            None => serde_json::to_writer(&mut *self.out, &value),
+            Some(whole) => write!(self.out, "{whole}"),
+            None if !value.is_finite() => self.out.write_all(b"null"),
+            None if size == 0.0 || (1e-5..1e17).contains(&size) => write!(self.out, "{value}"),
+            None => write!(self.out, "{value:e}"),
         };
     }
 
