@@ -81,7 +81,7 @@ pub(crate) struct Command {
     pub(crate) transaction: f64,
     /// The command object; undefined when missing. Broken: what is wrong with it.
     pub(crate) object: Result<Value, DecodeError>,
-    /// Raw AMF0 values after the object; the object too when it is broken.
+    /// Raw AMF0 values after the object; from the object on when that is broken or an argument.
     pub(crate) args: Bytes,
 }
 
@@ -101,8 +101,13 @@ impl Command {
             Ok(_) => 0.0,
             Err(error) => return Err(CommandError::Amf { name, error }),
         };
+        let before_object = decoder.remaining().len();
         let object = decoder.next_value().map(|value| value.unwrap_or(Value::Undefined));
-        let args = body.slice(body.len() - decoder.remaining().len()..);
+        let rest = match &object {
+            Ok(value) if is_argument(value) => before_object,
+            _ => decoder.remaining().len(),
+        };
+        let args = body.slice(body.len() - rest..);
         Ok(Self { name, transaction, object, args })
     }
 
@@ -113,7 +118,42 @@ impl Command {
     }
 }
 
+/// Whether the value after the transaction is no command object, nor null for none, but the first
+/// argument: librtmfp leaves the null out.
+fn is_argument(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Undefined | Value::Object(_) | Value::EcmaArray(_))
+}
+
 /// The AMF0 values of a message: AMF3 types (15, 17) begin with a byte 0 that is none of them.
 pub(crate) fn amf0_body(is_amf3: bool, payload: &Bytes) -> Bytes {
     if is_amf3 && payload.first() == Some(&0) { payload.slice(1..) } else { payload.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[Value]) -> Command {
+        let mut body = Vec::new();
+        for value in values {
+            value.encode_amf0(&mut body).expect("encodes");
+        }
+        Command::read(kind::COMMAND_AMF0, &body.into()).expect("a command")
+    }
+
+    /// RTMFP-082.
+    #[test]
+    fn arguments_may_follow_the_transaction_without_a_null() {
+        let (name, zero) = (Value::from("play"), Value::Number(0.0));
+        let foo = Value::from("foo");
+        for between in [vec![Value::Null], vec![], vec![ramona_amf::Object::new().into()]] {
+            let values = [vec![name.clone(), zero.clone()], between, vec![foo.clone()]].concat();
+            let command = read(&values);
+            assert_eq!(command.arguments(), [foo.clone(), Value::Undefined], "{values:?}");
+        }
+        let none: [Value; 1] = read(&[name.clone(), zero.clone()]).arguments();
+        assert_eq!(none, [Value::Undefined]);
+        let command = read(&[name, zero, Value::Number(3.0), foo.clone()]);
+        assert_eq!(command.arguments(), [Value::Number(3.0), foo]);
+    }
 }
