@@ -291,6 +291,12 @@ impl Endpoint {
         self.table.relocate(session, canonical(to));
     }
 
+    /// A session is closing: its peer and its address may begin anew at once. It is routed until
+    /// [`remove_session`](Self::remove_session), for the far end may repeat itself.
+    pub fn detach_session(&mut self, session: SessionId) {
+        self.table.detach(session);
+    }
+
     /// A session is over: its ID may be used again.
     pub fn remove_session(&mut self, session: SessionId) {
         self.table.remove(session);

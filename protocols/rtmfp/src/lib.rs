@@ -12,6 +12,9 @@ mod crypto;
 mod endpoint;
 mod entropy;
 mod flow;
+#[doc(hidden)]
+pub mod fuzz;
+mod introduction;
 mod netgroup;
 mod option;
 mod packet;
@@ -38,6 +41,7 @@ pub use flow::{
     Delivery, FlowOptions, FlowStats, MAX_MESSAGE_HEADER, MAX_METADATA, Message, OpenFlowError,
     Priority, RecvFlowId, SendFlowId, WriteError,
 };
+pub use introduction::{MAX_PEER_ADDRESSES, peer_addresses, reply_addresses};
 pub use netgroup::{
     GROUP_METADATA, GroupId, MAX_BOOTSTRAP, bootstrap, connect_key, decode_join, decode_member,
     encode_join, encode_member, group_address,

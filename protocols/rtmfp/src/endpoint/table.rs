@@ -88,14 +88,20 @@ impl Table {
         }
     }
 
-    pub(super) fn remove(&mut self, id: SessionId) {
-        let Some(entry) = self.sessions.remove(&id) else { return };
+    /// Takes a session out of the indexes of addresses and peers.
+    pub(super) fn detach(&mut self, id: SessionId) {
+        let Some(entry) = self.sessions.get(&id) else { return };
         if self.by_address.get(&entry.address) == Some(&id) {
             self.by_address.remove(&entry.address);
         }
         if self.by_peer.get(&entry.peer) == Some(&id) {
             self.by_peer.remove(&entry.peer);
         }
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) {
+        self.detach(id);
+        let Some(entry) = self.sessions.remove(&id) else { return };
         if let Some(count) = self.per_ip.get_mut(&entry.counted) {
             *count -= 1;
             if *count == 0 {
@@ -141,6 +147,9 @@ mod tests {
         table.remove(a);
         assert!(table.of_address(away).is_none());
         assert_eq!(table.of_peer(PeerId([9; 32])), Some(b), "the newer stays");
+        table.detach(b);
+        assert_eq!(table.of_peer(PeerId([9; 32])), None);
+        assert!(table.contains(b), "still routed");
         table.remove(b);
         table.remove(b);
         assert_eq!((table.len(), table.count_of(ip)), (0, 0));

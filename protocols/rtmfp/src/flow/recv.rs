@@ -202,6 +202,10 @@ impl RecvFlow {
             return Err(Jump);
         }
         self.ack_pending = true;
+        if self.last.is_some_and(|last| chunk.sequence > last) {
+            // Nothing is after the end.
+            return Ok(true);
+        }
         let is_new = !self.seen.contains(chunk.sequence);
         let mut now_due = !matches!(self.state, RecvState::Open | RecvState::Pending)
             || self.advertised < 2
@@ -209,7 +213,8 @@ impl RecvFlow {
             || self.seen.has_gap()
             || !is_new;
         let keeps = matches!(self.state, RecvState::Open | RecvState::Pending);
-        if is_new && chunk.is_final && self.last.is_none() {
+        let ends = chunk.is_final && chunk.sequence > self.seen.highest();
+        if is_new && ends && self.last.is_none() {
             self.last = Some(chunk.sequence);
             self.last_is_empty = chunk.abandoned;
             now_due = true;

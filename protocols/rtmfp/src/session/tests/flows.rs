@@ -184,6 +184,25 @@ fn the_end_of_a_flow_is_told_after_its_messages() {
     assert_eq!(events[2], completed);
 }
 
+#[test]
+fn nothing_is_after_the_end_of_a_flow() {
+    let mut raw = open_flow();
+    raw.send(&fragment(FINAL, Fraction::Whole, 2, 3, 1, b"last"));
+    raw.send(&data(2, 4, 1, b"after"));
+    raw.send(&data(2, 5, 4, b"after"));
+    raw.take_sent();
+    raw.send(&data(2, 2, 1, b"two"));
+    assert_eq!(raw.take_messages(), ["two", "last"]);
+    assert_eq!(only_ack(&raw.take_sent()).1, 3);
+    // An end below what was seen is none.
+    let mut raw = open_flow();
+    raw.send(&data(2, 4, 1, b"four"));
+    raw.send(&fragment(FINAL, Fraction::Whole, 2, 3, 1, b"three"));
+    raw.send(&data(2, 2, 1, b"two"));
+    raw.send(&data(2, 5, 4, b"five"));
+    assert_eq!(raw.take_messages(), ["two", "three", "four", "five"]);
+}
+
 /// RTMFP-064.
 #[test]
 fn an_acknowledgement_waits_for_a_second_packet_or_200_ms() {
