@@ -263,7 +263,7 @@ impl Encoder for XmlArrayEncoder<'_> {
 
     fn key(&mut self, key: &[u8]) -> Result<(), WriteError> {
         let name = std::str::from_utf8(key).map_err(|_| WriteError::KeyNotText)?;
-        if !is_name(key) {
+        if !is_name(name) {
             return Err(WriteError::KeyNotName);
         }
         if let Some(open) = self.open.last_mut() {

@@ -165,7 +165,7 @@ impl XmlNode {
 }
 
 fn write_name(out: &mut Vec<u8>, name: &[u8]) -> Result<(), WriteError> {
-    if !is_name(name) {
+    if !std::str::from_utf8(name).is_ok_and(is_name) {
         return Err(WriteError::KeyNotName);
     }
     out.extend_from_slice(name);

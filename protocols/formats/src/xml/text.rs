@@ -11,19 +11,28 @@ pub(crate) fn chars(bytes: &[u8]) -> Option<&str> {
 /// Where the first character stands that XML cannot hold: control characters but tab, line feed
 /// and carriage return, U+FFFE and U+FFFF.
 pub(crate) fn forbidden(text: &str) -> Option<usize> {
+    /// Blocks without anything suspicious are passed in one go, which compilers make vectors of.
+    const BLOCK: usize = 64;
     let bytes = text.as_bytes();
-    // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
-    (0..bytes.len()).find(|&at| match bytes[at] {
-        b'\t' | b'\n' | b'\r' => false,
-        0..0x20 => true,
-        0xef => matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])),
-        _ => false,
+    bytes.chunks(BLOCK).enumerate().find_map(|(block, chunk)| {
+        let suspicious =
+            chunk.iter().fold(false, |any, &byte| any | is_control(byte) | (byte == 0xef));
+        let start = block * BLOCK;
+        let is_forbidden = |at: &usize| match bytes[*at] {
+            // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
+            0xef => matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])),
+            byte => is_control(byte),
+        };
+        if suspicious { (start..start + chunk.len()).find(is_forbidden) } else { None }
     })
 }
 
+fn is_control(byte: u8) -> bool {
+    (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
+}
+
 /// Whether a text can name an element or attribute (XML §2.3).
-pub(crate) fn is_name(name: &[u8]) -> bool {
-    let Ok(name) = std::str::from_utf8(name) else { return false };
+pub(crate) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start)
         && chars.all(|char| {
@@ -88,6 +97,34 @@ pub(crate) fn text_of(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
             let mut text = Vec::new();
             binary::write(&mut text, bytes);
             String::from_utf8(text).unwrap_or_default().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{forbidden, is_name};
+
+    #[test]
+    fn forbidden_characters_are_found_wherever_they_stand() {
+        for at in 0..200 {
+            let before = "a".repeat(at);
+            for bad in ["\0", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+                assert_eq!(forbidden(&format!("{before}{bad}{before}")), Some(at), "{bad:?}");
+            }
+            for good in ["\t\r\n ", "\u{fffd}", "\u{ff01}", "\u{7f}\u{85}", "\u{1f600}"] {
+                assert_eq!(forbidden(&format!("{before}{good}{before}")), None, "{good:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_xml() {
+        for name in ["a", "_", ":", "a-1.b", "\u{e4}", "__name", "s:Body", "a\u{b7}"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "1", "-", ".", "a b", "a&", "\u{b7}", "\u{d7}", "a\u{37e}"] {
+            assert!(!is_name(name), "{name}");
         }
     }
 }

@@ -187,11 +187,10 @@ impl Parser {
                 // Only those of the form of a declaration are of use (CNV-32).
                 let name = instruction.target();
                 let pairs: Option<Vec<_>> = pairs(instruction.attributes()).ok().flatten();
-                let is_pair = |(name, value): &(String, String)| {
-                    is_name(name.as_bytes()) && forbidden(value).is_none()
-                };
+                let is_pair =
+                    |(name, value): &(String, String)| is_name(name) && forbidden(value).is_none();
                 let fits = |pairs: &Vec<_>| !pairs.is_empty() && pairs.iter().all(is_pair);
-                match pairs.filter(|pairs| fits(pairs) && is_name(name.as_bytes())) {
+                match pairs.filter(|pairs| fits(pairs) && is_name(name)) {
                     Some(attributes) => self.declare(name.to_owned(), attributes),
                     None => Ok(()),
                 }
@@ -217,17 +216,20 @@ impl Parser {
         }
         let name = start.name();
         let name: &str = name.as_ref();
-        if !is_name(name.as_bytes()) {
+        if !is_name(name) {
             return self.fail(format!("bad name {name:?}"));
         }
-        let attributes = match pairs(start.attributes()) {
-            Ok(Some(attributes)) => attributes,
-            Ok(None) => return Err(ReadError::TooManyAttributes),
-            Err(error) => return self.fail(error),
+        // Most elements have none.
+        let bare = start.attributes_raw().trim_ascii().is_empty();
+        let attributes = if bare {
+            Some(Vec::new())
+        } else {
+            pairs(start.attributes()).or_else(|error| self.fail(error))?
         };
+        let attributes = attributes.ok_or(ReadError::TooManyAttributes)?;
         let begin = index(self.tree.attributes.len());
         for (name, value) in attributes {
-            if !is_name(name.as_bytes()) || forbidden(&value).is_some() {
+            if !is_name(&name) || forbidden(&value).is_some() {
                 return self.fail(format!("bad attribute {name:?}"));
             }
             let pair = (self.tree.span(&name), self.tree.span(&value));
