@@ -5,6 +5,8 @@
 //! open every flow is suspended, so that nothing overtakes it.
 
 mod closing;
+mod config;
+mod event;
 mod flows;
 mod groups;
 mod incoming;
@@ -12,179 +14,22 @@ mod media;
 mod outgoing;
 mod sync;
 
+pub use config::{ConnectionConfig, MediaDeadlines};
+pub use event::{ConnectionStats, Event, GroupJoin, Output, Writer};
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use ramona_rtmfp::{Address, RecvFlowId, SendFlowId, Session};
-use ramona_rtmp::{NetConnection, StreamId};
+use ramona_rtmp::NetConnection;
 
 use crate::limits::FLOWS_BEFORE_CONNECT;
 
 use flows::{Arrival, Incoming, StreamFlows};
 use groups::Join;
 use outgoing::Route;
-
-/// When media is too late to be worth sending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MediaDeadlines {
-    /// Audio begins to leave within this time.
-    pub audio: Duration,
-    /// Video does.
-    pub video: Duration,
-    /// Both are acknowledged within this time more.
-    pub finish: Duration,
-    /// What is left of the frames before a keyframe, from then on.
-    pub previous_group: Duration,
-}
-
-impl Default for MediaDeadlines {
-    /// The values of the profile's author.
-    fn default() -> Self {
-        Self {
-            audio: Duration::from_millis(2200),
-            video: Duration::from_secs(2),
-            finish: Duration::from_millis(100),
-            previous_group: Duration::from_millis(100),
-        }
-    }
-}
-
-/// Times and sizes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionConfig {
-    /// What a client is told to keep its session with the server alive with; it takes 5 s at least.
-    pub keepalive_server: Duration,
-    /// What a client is told to keep its sessions with peers alive with.
-    pub keepalive_peer: Duration,
-    /// From the start of the session to the connect command.
-    pub connect_timeout: Duration,
-    /// When media is too late.
-    pub deadlines: MediaDeadlines,
-    /// Bytes of commands and data that may wait for a client on one flow. One that lets more wait
-    /// does not read, and is closed.
-    pub control_queue: usize,
-    /// Bytes of audio or video that may wait on one flow; further frames are dropped. A viewer's
-    /// gate drops long before.
-    pub media_queue: usize,
-}
-
-impl Default for ConnectionConfig {
-    fn default() -> Self {
-        Self {
-            keepalive_server: Duration::from_secs(15),
-            keepalive_peer: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(30),
-            deadlines: MediaDeadlines::default(),
-            // The largest message of a script, twice.
-            control_queue: 32 << 20,
-            // Twice the bytes at which a viewer's gate begins to drop.
-            media_queue: 32 << 20,
-        }
-    }
-}
-
-/// One membership of a NetGroup: the flow that it was asked for on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupJoin(pub(crate) RecvFlowId);
-
-/// A flow of a script's own (`newFlowWriter`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Writer(pub(crate) SendFlowId);
-
-/// What a connection wants of its owner.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// Send `bytes` to `to`.
-    Transmit {
-        /// Usually the client's address.
-        to: SocketAddr,
-        /// One datagram; valid until the next call.
-        bytes: &'a [u8],
-    },
-    /// Something happened.
-    Event(Event),
-    /// Nothing until then; call [`Connection::handle_timeout`]. `None` when the session is closed
-    /// and has nothing more to say.
-    Timeout(Option<Instant>),
-}
-
-/// What happened on a connection, in the order in which the client caused it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The first valid packet came: the client's peer ID is proven.
-    Confirmed,
-    /// What the NetConnection tells, the same as over RTMP.
-    Net(ramona_rtmp::Event),
-    /// The client told at which addresses it can be reached besides the observed one; they replace
-    /// what it told before. At most
-    /// [`MAX_PEER_ADDRESSES`](crate::limits::MAX_PEER_ADDRESSES). Answered already.
-    PeerInfo(Vec<SocketAddr>),
-    /// The client joins a group: tell it members with [`Connection::tell_member`].
-    JoinGroup {
-        /// This membership.
-        join: GroupJoin,
-        /// The group.
-        group: [u8; 32],
-    },
-    /// A membership is over. Also given for each one before [`Event::Closed`].
-    LeaveGroup {
-        /// This membership.
-        join: GroupJoin,
-        /// The group.
-        group: [u8; 32],
-    },
-    /// The client's address is another, and was checked.
-    AddressChanged {
-        /// Before.
-        from: SocketAddr,
-        /// Now.
-        to: SocketAddr,
-    },
-    /// The publisher gave frames up: its video is dropped up to the next keyframe
-    /// (RTMFP-075), nobody need do anything.
-    MediaGap {
-        /// Its stream.
-        stream: StreamId,
-    },
-    /// An introduction reached this end, which is a client of the far end.
-    ForwardedHello {
-        /// Endpoint discriminator.
-        epd: Bytes,
-        /// Where to answer to.
-        reply: Address,
-        /// To be returned.
-        tag: Bytes,
-    },
-    /// The connection is over, with the reason; its last event. Go on with
-    /// [`Connection::poll_output`] until it answers [`Output::Timeout`] with `None`: last messages
-    /// may be under way, and the far end may have to be told again.
-    Closed(String),
-}
-
-/// Counters of a connection, since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionStats {
-    /// Flows refused: unknown metadata, a second control flow, a stream that does not exist, too
-    /// many for their stream, too many groups, or out of place. What the session itself refused
-    /// is in its own counters.
-    pub flows_refused: u64,
-    /// Messages too short, of a type without meaning, or of a flow that is over.
-    pub messages_ignored: u64,
-    /// Group messages that ask for no group that can be: the flow is refused.
-    pub bad_joins: u64,
-    /// Gaps in flows of publishers.
-    pub media_gaps: u64,
-    /// Frames of publishers dropped between a gap and the next keyframe.
-    pub broken_frames: u64,
-    /// Frames not sent: too late, waiting for a keyframe, or the flow is full or refused.
-    pub frames_dropped: u64,
-    /// Messages of the server that no flow could carry.
-    pub messages_unsent: u64,
-    /// Flow synchronisations begun.
-    pub flow_syncs: u64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -220,6 +65,8 @@ pub struct Connection {
     inbox: VecDeque<(RecvFlowId, Arrival)>,
     /// Flows are suspended, for a decision is open.
     is_held: bool,
+    /// The owner takes nothing now.
+    is_paused: bool,
     /// How many streams there were when flows were compared with them.
     known_streams: Option<usize>,
     events: VecDeque<Event>,
@@ -247,6 +94,7 @@ impl Connection {
             joins: Vec::new(),
             inbox: VecDeque::new(),
             is_held: false,
+            is_paused: false,
             known_streams: None,
             events: VecDeque::new(),
             datagram: Vec::new(),
@@ -308,6 +156,13 @@ impl Connection {
         &mut self.net
     }
 
+    /// Holds back what the client sends, or lets it go on: for an owner that has no room. The
+    /// client's flows fill up, and it is slowed by what is advertised.
+    pub fn pause_input(&mut self, now: Instant, on: bool) {
+        self.now = self.now.max(now);
+        self.is_paused = on;
+    }
+
     /// True while a decision (connect, publish, play) is open: what the client sends waits.
     pub fn is_waiting(&self) -> bool {
         self.net.is_waiting()
@@ -326,6 +181,16 @@ impl Connection {
     /// The session, to discard or abort it.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// The latest time that was told.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Flows of the client that are open.
+    pub fn flow_count(&self) -> usize {
+        self.incoming.len()
     }
 
     /// Counters.
@@ -376,7 +241,7 @@ impl Connection {
                 self.inbox.clear();
                 return;
             }
-            if self.net.is_waiting() {
+            if self.net.is_waiting() || self.is_paused {
                 return self.hold(true);
             }
             match self.inbox.pop_front() {

@@ -12,15 +12,18 @@
 
 mod client;
 mod connection;
-mod group;
+#[doc(hidden)]
+pub mod fuzz;
+mod harness;
 pub mod limits;
 mod message;
 mod metadata;
 mod peer_info;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, ClientEvent, ClientOutput, GroupHandle};
 pub use connection::{
     Connection, ConnectionConfig, ConnectionStats, Event, GroupJoin, MediaDeadlines, Output, Writer,
 };
-pub use group::{GroupRequest, group_id_of_specification};
 pub use metadata::{FlowKind, STREAM_ID_OF_PEERS};

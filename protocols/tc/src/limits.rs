@@ -7,7 +7,8 @@ use ramona_rtmp::limits::{MAX_COMMAND_MESSAGE, MAX_MEDIA_MESSAGE};
 /// Receiving flows before connect is accepted: the control flow.
 pub const FLOWS_BEFORE_CONNECT: usize = 1;
 
-/// Receiving flows of a connection without streams: control, and what a client opens for itself.
+/// Receiving flows that a session may have besides those of streams and groups: control, and some
+/// that wait to be refused.
 pub const BASE_FLOWS: usize = 16;
 
 /// Receiving flows for each stream: clients use 3 or 4 (commands, data, audio, video).

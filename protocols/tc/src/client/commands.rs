@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use ramona_amf::{Object, Value};
 use ramona_media::MediaFrame;
-use ramona_rtmfp::{Message, Priority, WriteError};
+use ramona_rtmfp::{GroupId, Message, Priority, WriteError, encode_join};
 use ramona_rtmp::{PublishMode, StreamId};
 
 use super::{Client, GroupHandle};
-use crate::group::GroupRequest;
 use crate::message::{event, kind, kind_of, user_control};
 use crate::metadata::FlowKind;
 use crate::peer_info;
@@ -192,7 +191,7 @@ impl Client {
     /// # Errors
     /// See [`WriteError`].
     pub fn join_group(&mut self, group: &[u8; 32]) -> Result<GroupHandle, WriteError> {
-        self.send_join(GroupRequest::encode_join(group))
+        self.send_join(encode_join(GroupId(*group)))
     }
 
     /// Joins the group of this plain specification.
@@ -200,18 +199,18 @@ impl Client {
     /// # Errors
     /// See [`WriteError`].
     pub fn join_group_of(&mut self, specification: &[u8]) -> Result<GroupHandle, WriteError> {
-        self.send_join(GroupRequest::encode_join_of_specification(specification))
+        self.send_join(encode_join_of(specification).into())
     }
 
     /// Opens a group flow with any bytes as its message.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub fn send_join(&mut self, message: Vec<u8>) -> Result<GroupHandle, WriteError> {
+    pub fn send_join(&mut self, message: Bytes) -> Result<GroupHandle, WriteError> {
         let flow = self
             .open_flow(FlowKind::Group, self.far_control, Priority::Routine, false)
             .ok_or(WriteError::Closed)?;
-        self.session.write(self.now, flow, &Message::reliable(&[], message.into()))?;
+        self.session.write(self.now, flow, &Message::reliable(&[], message))?;
         let group = GroupHandle(flow);
         self.groups.push(group);
         Ok(group)
@@ -253,6 +252,19 @@ impl Client {
         let kind = kind::COMMAND_AMF0;
         self.send_message(&ramona_rtmp::Message { kind, stream, timestamp_ms: 0, payload })
     }
+}
+
+/// Join by plain specification: the option 10 with the text, up to 16,382 bytes.
+fn encode_join_of(specification: &[u8]) -> Vec<u8> {
+    const BY_SPECIFICATION: u8 = 0x10;
+    let length = specification.len() + 1;
+    let mut out = vec![0x01];
+    if length >= 128 {
+        out.push(0x80 | (length >> 7) as u8 & 0x7f);
+    }
+    out.extend_from_slice(&[(length & 0x7f) as u8, BY_SPECIFICATION]);
+    out.extend_from_slice(specification);
+    out
 }
 
 /// AMF0 of the client's own values; one that cannot be written is sent as null.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use ramona_amf::{Object, Value, decode_amf0_all};
 use ramona_media::{MediaFrame, MediaKind};
-use ramona_rtmfp::{Delivery, FlowEnd, RecvFlowId, SendFlowId};
+use ramona_rtmfp::{Delivery, FlowEnd, RecvFlowId, SendFlowId, decode_member};
 use ramona_rtmp::{ClientEvent as Net, StreamId, UserControl};
 
 use super::commands::Expected;
 use super::{Client, ClientEvent, GroupHandle, Purpose};
-use crate::group::decode_member;
 use crate::limits::STREAM_BUFFER;
 use crate::message::{decode, event, kind, read_user_control};
 use crate::metadata::FlowKind;

@@ -30,7 +30,15 @@ impl Connection {
     /// is rejected too, for AIR waits for that.
     pub(super) fn control_finished(&mut self, flow: RecvFlowId) {
         self.session.reject_flow(flow, REFUSED);
+        self.reject_flows();
         self.begin_close("closed by the client".to_owned());
+    }
+
+    /// Streams and groups go with the control flow.
+    fn reject_flows(&mut self) {
+        for flow in self.incoming.keys() {
+            self.session.reject_flow(*flow, REFUSED);
+        }
     }
 
     /// The server's control flow is over: its messages arrived, or nobody wants them.
@@ -42,9 +50,7 @@ impl Connection {
                 self.begin_close("the client does not know the control flow".to_owned());
             }
             (Phase::Open, _) => {
-                if let Some(flow) = self.far_control {
-                    self.session.reject_flow(flow, REFUSED);
-                }
+                self.reject_flows();
                 self.begin_close("the client rejected the control flow".to_owned());
             }
             (Phase::Closed, _) => {}
@@ -66,17 +72,15 @@ impl Connection {
         for writer in self.writers.drain(..) {
             self.session.close_flow(writer);
         }
-        for (flow, incoming) in self.incoming.drain() {
-            if incoming.purpose != super::flows::Purpose::Control {
-                self.session.reject_flow(flow, REFUSED);
-            }
-        }
+        self.incoming.clear();
         self.push_event(Event::Closed(reason));
         self.phase = Phase::Closing { until: self.now + CLOSE_WAIT };
         self.end_net();
-        match self.near_control {
-            Some(flow) => self.session.close_flow(flow),
-            None => self.close_session(),
+        match (self.near_control, self.far_control) {
+            (Some(flow), _) => self.session.close_flow(flow),
+            // What was rejected is still to be told.
+            (None, Some(_)) => {}
+            (None, None) => self.close_session(),
         }
     }
 

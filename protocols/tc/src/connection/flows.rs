@@ -143,9 +143,6 @@ impl Connection {
             self.session.suspend_flow(self.now, flow, true);
         }
         self.session.accept_flow(self.now, flow, Delivery::InOrder, capacity);
-        if purpose == Purpose::Group {
-            self.update_flow_limit();
-        }
     }
 
     /// A stream that exists and has not too many flows yet.
@@ -175,10 +172,7 @@ impl Connection {
                 // Others may wait for it (§7.8 of the profile leaves them so for ever).
                 self.release_all_syncs();
             }
-            Purpose::Group => {
-                self.leave(flow);
-                self.update_flow_limit();
-            }
+            Purpose::Group => self.leave(flow),
         }
     }
 
@@ -233,7 +227,7 @@ impl Connection {
 
     fn update_flow_limit(&mut self) {
         if self.net.is_connected() {
-            let limit = BASE_FLOWS + FLOWS_PER_STREAM * self.streams.len() + self.group_flows();
+            let limit = BASE_FLOWS + FLOWS_PER_STREAM * self.streams.len() + MAX_GROUPS;
             self.session.set_max_recv_flows(limit);
         }
     }

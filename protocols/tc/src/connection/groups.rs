@@ -1,11 +1,10 @@
 //! NetGroups: a client is a member as long as its group flow is open.
 
-use bytes::Bytes;
-use ramona_rtmfp::{PeerId, Priority, RecvFlowId};
+use ramona_rtmfp::{GroupId, PeerId, Priority, RecvFlowId, decode_join, encode_member};
 
 use super::flows::Slot;
 use super::{Connection, Event, GroupJoin};
-use crate::group::{GroupRequest, encode_member};
+use crate::limits::MAX_GROUP_MESSAGE;
 use crate::metadata::FlowKind;
 
 /// One membership.
@@ -26,12 +25,13 @@ impl Join {
 impl Connection {
     pub(super) fn take_group_message(&mut self, flow: RecvFlowId, message: &[u8]) {
         let known = self.joins.iter().find(|join| join.flow == flow).map(|join| join.group);
-        match (GroupRequest::decode(message), known) {
-            (Some(GroupRequest::Join(group)), None) => {
+        let request = decode_join(message).filter(|_| message.len() <= MAX_GROUP_MESSAGE);
+        match (request, known) {
+            (Some(GroupId(group)), None) => {
                 self.joins.push(Join { flow, group, members: Slot::Unused });
                 self.push_event(Event::JoinGroup { join: GroupJoin(flow), group });
             }
-            (Some(GroupRequest::Join(group)), Some(known)) if group == known => {}
+            (Some(GroupId(group)), Some(known)) if group == known => {}
             _ => {
                 self.stats.bad_joins += 1;
                 self.refuse_flow(flow);
@@ -73,7 +73,7 @@ impl Connection {
                 flow
             }
         };
-        self.write(flow, &[], Bytes::copy_from_slice(&encode_member(&peer)), true);
+        self.write(flow, &[], encode_member(peer), true);
         true
     }
 

@@ -5,13 +5,22 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use ramona_media::{MediaFrame, MediaKind};
 use ramona_rtmfp::RecvFlowId;
-use ramona_rtmp::limits::MAX_COMMAND_MESSAGE;
+use ramona_rtmp::limits::{MAX_COMMAND_MESSAGE, MAX_CONTROL_MESSAGE, MAX_MEDIA_MESSAGE};
 use ramona_rtmp::{Message, StreamId};
 
 use super::flows::{Arrival, Purpose};
 use super::{Connection, Event};
 use crate::message::{decode, event, header, kind, read_user_control, user_control};
 use crate::peer_info;
+
+/// Largest body that a message of a type may have, as over RTMP.
+fn max_length(message_kind: u8) -> usize {
+    match message_kind {
+        1..=7 => MAX_CONTROL_MESSAGE,
+        kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => MAX_COMMAND_MESSAGE,
+        _ => MAX_MEDIA_MESSAGE,
+    }
+}
 
 impl Connection {
     pub(super) fn take_arrival(&mut self, flow: RecvFlowId, arrival: Arrival) {
@@ -43,15 +52,16 @@ impl Connection {
             self.stats.messages_ignored += 1;
             return;
         };
+        // A receive buffer takes somewhat more than its size.
+        let (length, limit) = (payload.len(), max_length(message_kind));
+        if length > limit {
+            return self.begin_close(format!(
+                "message of type {message_kind} has {length} bytes; at most {limit} are accepted"
+            ));
+        }
         match message_kind {
             kind::USER_CONTROL => self.take_user_control(flow, &payload),
             kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => {
-                if payload.len() > MAX_COMMAND_MESSAGE {
-                    let length = payload.len();
-                    return self.begin_close(format!(
-                        "command of {length} bytes; at most {MAX_COMMAND_MESSAGE} are accepted"
-                    ));
-                }
                 if self.net.is_connected()
                     && let Some(addresses) = peer_info::read(message_kind, &payload)
                 {
@@ -121,10 +131,9 @@ impl Connection {
     fn take_gap(&mut self, flow: RecvFlowId, stream: StreamId) {
         self.stats.media_gaps += 1;
         // What was lost of a flow that carried audio alone was audio.
-        if !self.incoming.get(&flow).is_some_and(|incoming| incoming.audio_only) {
-            if let Some(stream) = self.stream(stream) {
-                stream.is_broken = true;
-            }
+        let audio_only = self.incoming.get(&flow).is_some_and(|incoming| incoming.audio_only);
+        if let Some(stream) = self.stream(stream).filter(|_| !audio_only) {
+            stream.is_broken = true;
         }
         self.push_event(Event::MediaGap { stream });
     }

@@ -70,13 +70,13 @@ impl Connection {
         if self.phase != Phase::Open {
             return;
         }
+        if let Some(reason) = self.net.closed() {
+            let reason = reason.to_string();
+            return self.begin_close(reason);
+        }
         self.update_streams();
         if self.net.is_connected() {
             self.connect_by = None;
-        }
-        if let Some(reason) = self.net.closed() {
-            let reason = reason.to_string();
-            self.begin_close(reason);
         }
     }
 
