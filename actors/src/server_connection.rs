@@ -237,7 +237,14 @@ impl ServerConnection {
 
     fn on_registered(&mut self, registration: Registration, ctx: &mut Context<Self>) {
         match registration {
-            Registration::Duplicate => self.start.link.close_duplicate(),
+            Registration::Duplicate => {
+                if self.state == State::Awaiting {
+                    // The script never sees it: only its end is left, which may have come already.
+                    self.events.retain(|event| matches!(event, cluster::Event::Closed(_)));
+                    self.state = State::Opening;
+                }
+                self.start.link.close_duplicate();
+            }
             Registration::Keep => {
                 let Some(hello) = self.hello.take() else { return };
                 self.state = State::Live;

@@ -80,6 +80,8 @@ struct TargetState {
     backoff: Backoff,
     /// The node it led to, once known.
     node: Option<NodeId>,
+    /// The log has said that this target is one too many.
+    named_duplicate: bool,
 }
 
 struct Registered {
@@ -134,7 +136,12 @@ impl Servers {
     ) -> Self {
         let targets = config.targets.iter().cloned();
         let targets = targets
-            .map(|target| TargetState { target, backoff: Backoff::default(), node: None })
+            .map(|target| TargetState {
+                target,
+                backoff: Backoff::default(),
+                node: None,
+                named_duplicate: false,
+            })
             .collect();
         Self {
             config,
@@ -416,6 +423,11 @@ impl Handler<LinkEnded> for Servers {
         match ended.reason.redial() {
             Redial::AfterBackoff => self.redial(index, ctx),
             Redial::WhenOtherLinkEnds => {
+                let state = &mut self.targets[index];
+                if !std::mem::replace(&mut state.named_duplicate, true) {
+                    let target = &state.target.address;
+                    warn!(%target, "a second way to a node that is linked already: one link stays");
+                }
                 ctx.run_later(REST, move |servers, ctx| servers.dial(index, ctx));
             }
             Redial::Never => {

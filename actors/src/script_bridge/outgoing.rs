@@ -63,7 +63,8 @@ impl ServerOut {
             error!(%error, "call not sent");
             return SendOutcome::Full;
         }
-        self.full = false;
+        // Around the limit single calls pass: that is still the same trouble.
+        self.full &= self.handle.queued.len() > self.handle.limit / 2;
         self.calls += 1;
         if self.buffer.len() >= SERVER_BATCH {
             self.flush();
