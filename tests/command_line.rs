@@ -1,7 +1,8 @@
 //! The program as an operator meets it: exit codes and what it prints.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs `ramona` in a folder; it must end by itself.
 fn ramona(folder: &Path, arguments: &[&str]) -> Output {
@@ -68,4 +69,47 @@ fn check_prints_warnings_and_fails_on_a_bad_target() {
     let output = ramona(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     assert!(text(&output.stdout).contains("ramona.ini:1: servers.targets: entry \"nowhere\""));
+}
+
+/// Waits for a condition, with a deadline that only a failure reaches.
+fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within 30 s");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_script_that_never_returns_does_not_keep_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    std::fs::write(folder.path().join("ramona.ini"), "RTMP.port = 0\nHTTP.port = 0\n").unwrap();
+    let endless = "function onManage() NOTE('endless') while true do end end\n";
+    std::fs::write(folder.path().join("www/main.lua"), endless).unwrap();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_ramona"))
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let log = folder.path().join("logs/log.0");
+    wait_for("the loop", || std::fs::read_to_string(&log).ok()?.contains("endless").then_some(()));
+    let killed = Command::new("kill").arg(node.id().to_string()).status();
+    assert!(killed.is_ok_and(|status| status.success()), "SIGTERM is sent");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let ended = loop {
+        match node.try_wait().expect("a child can be asked") {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                node.kill().expect("a child can be killed");
+                panic!("the process is still there 30 s after SIGTERM");
+            }
+            None => std::thread::park_timeout(Duration::from_millis(20)),
+        }
+    };
+    assert!(ended.success(), "{ended}");
 }

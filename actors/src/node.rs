@@ -237,14 +237,18 @@ impl Node {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        // A script that never returns must not keep the process.
-        let join = actix_rt::task::spawn_blocking(move || {
+        // A script that never returns must not keep the process. The blocking pool would: the end of
+        // the runtime waits for it.
+        let (done, ended) = oneshot::channel();
+        std::thread::spawn(move || {
             for arbiter in self.arbiters {
                 // A panic in an arbiter was logged where it happened.
                 let _ = arbiter.join();
             }
+            // The asker may have given up waiting.
+            let _ = done.send(());
         });
-        if tokio::time::timeout(STOP_STEP, join).await.is_err() {
+        if tokio::time::timeout(STOP_STEP, ended).await.is_err() {
             warn!("a thread did not end within {STOP_STEP:?}: a script is still running");
         }
         info!("stopped");
