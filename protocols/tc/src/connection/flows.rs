@@ -37,9 +37,9 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) purpose: Purpose,
-    /// Carried audio and no video: a gap in it breaks no picture.
-    pub(super) audio_only: bool,
+    /// What it carried: a gap in a flow of other things breaks no picture.
     pub(super) has_video: bool,
+    pub(super) has_other: bool,
     /// The synchronisation that the flow waits for, and what it brought meanwhile.
     pub(super) sync: Option<u32>,
     pub(super) waiting: VecDeque<Arrival>,
@@ -136,7 +136,7 @@ impl Connection {
             Purpose::Group => MAX_GROUP_MESSAGE,
         };
         let (sync, waiting) = (None, VecDeque::new());
-        let incoming = Incoming { purpose, audio_only: false, has_video: false, sync, waiting };
+        let incoming = Incoming { purpose, has_video: false, has_other: false, sync, waiting };
         self.incoming.insert(flow, incoming);
         if self.is_held {
             // Before it is accepted, or what came with it would be given out.

@@ -52,6 +52,11 @@ impl Connection {
             self.stats.messages_ignored += 1;
             return;
         };
+        if let Some(incoming) = self.incoming.get_mut(&flow) {
+            let is_video = message_kind == kind::VIDEO;
+            incoming.has_video |= is_video;
+            incoming.has_other |= !is_video;
+        }
         // A receive buffer takes somewhat more than its size.
         let (length, limit) = (payload.len(), max_length(message_kind));
         if length > limit {
@@ -70,7 +75,7 @@ impl Connection {
                 self.give(Message { kind: message_kind, stream, timestamp_ms, payload });
             }
             kind::AUDIO | kind::VIDEO => {
-                if self.is_whole(flow, stream, message_kind, &payload) {
+                if self.is_whole(stream, message_kind, &payload) {
                     self.give(Message { kind: message_kind, stream, timestamp_ms, payload });
                 }
             }
@@ -130,28 +135,19 @@ impl Connection {
     /// The publisher gave messages of a flow up.
     fn take_gap(&mut self, flow: RecvFlowId, stream: StreamId) {
         self.stats.media_gaps += 1;
-        // What was lost of a flow that carried audio alone was audio.
-        let audio_only = self.incoming.get(&flow).is_some_and(|incoming| incoming.audio_only);
-        if let Some(stream) = self.stream(stream).filter(|_| !audio_only) {
+        // What was lost of a flow that carried no video was none, most likely.
+        let spares_video = self.incoming.get(&flow).is_some_and(|i| i.has_other && !i.has_video);
+        if let Some(stream) = self.stream(stream).filter(|_| !spares_video) {
             stream.is_broken = true;
         }
         self.push_event(Event::MediaGap { stream });
     }
 
     /// Whether a frame can be forwarded: video after a gap only from a keyframe on.
-    fn is_whole(
-        &mut self,
-        flow: RecvFlowId,
-        stream: StreamId,
-        message_kind: u8,
-        payload: &Bytes,
-    ) -> bool {
-        let is_video = message_kind == kind::VIDEO;
-        if let Some(incoming) = self.incoming.get_mut(&flow) {
-            incoming.has_video |= is_video;
-            incoming.audio_only = !incoming.has_video;
-        }
-        let Some(flows) = self.stream(stream).filter(|_| is_video) else { return true };
+    fn is_whole(&mut self, stream: StreamId, message_kind: u8, payload: &Bytes) -> bool {
+        let Some(flows) = self.stream(stream).filter(|_| message_kind == kind::VIDEO) else {
+            return true;
+        };
         if flows.is_broken {
             let frame = MediaFrame::new(MediaKind::Video, 0, payload.clone());
             if frame.is_keyframe && !frame.is_header {

@@ -245,6 +245,27 @@ fn after_a_gap_no_frame_of_a_publisher_is_forwarded_before_a_keyframe() {
     assert!(world.served(0).events.contains(&gap));
 }
 
+/// What is lost of a flow without video is no picture.
+#[test]
+fn a_gap_in_a_flow_of_data_stops_no_video() {
+    let mut world = connected(50, 1);
+    let id = publishing(&mut world, 0, "a");
+    world.client(0).send_frame(id, &metadata(), true).expect("queued");
+    world.client(0).send_frame(id, &video(0, true, 10), true).expect("queued");
+    world.run(SECOND);
+    world.peers[0].is_cut = true;
+    world.client(0).send_frame(id, &metadata(), false).expect("queued");
+    world.run(ms(100));
+    world.peers[0].is_cut = false;
+    world.client(0).send_frame(id, &metadata(), true).expect("queued");
+    world.client(0).send_frame(id, &video(40, false, 10), true).expect("queued");
+    world.run(5 * SECOND);
+    assert_eq!(world.served(0).connection.stats().media_gaps, 1);
+    let got = published(&mut world, 0);
+    assert_eq!(of(MediaKind::Data, &got).len(), 2);
+    assert_eq!(of(MediaKind::Video, &got), [video(0, true, 10), video(40, false, 10)]);
+}
+
 #[test]
 fn frames_for_a_stream_that_is_gone_are_dropped_and_its_flows_end() {
     let mut world = connected(49, 1);
