@@ -169,6 +169,12 @@ impl Viewer for RtmpViewer {
         self.send(frames, has_video, true)
     }
 
+    fn is_idle(&self) -> bool {
+        // Looks at whatever `send` needs, see `worker::AHEAD`.
+        let is_free = self.gate.try_borrow().is_ok() & self.numbers.try_borrow().is_ok();
+        is_free & !self.closing.get() & self.carrier.transport.is_idle()
+    }
+
     fn deliver(&self, frames: &[MediaFrame], has_video: bool, after_gap: bool) -> Sent {
         if after_gap {
             self.gate.borrow_mut().after_gap();
