@@ -13,6 +13,7 @@ mod client;
 pub mod ffmpeg;
 pub mod flv;
 mod http;
+mod linked;
 mod logs;
 mod node;
 pub mod pictures;
@@ -23,6 +24,7 @@ pub mod wait;
 
 pub use client::{ClientOptions, Play, RtmpClient, text};
 pub use http::{http_get, sample};
+pub use linked::LinkedStranger;
 pub use node::{NodeBuilder, TestNode, link, link_secretly};
 pub use program::{Program, free_port};
 pub use proxy::Proxy;

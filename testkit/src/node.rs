@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ramona::config::{Config, Overrides};
 use ramona_actors::metrics::{ActorKind, Metrics, prometheus};
-use ramona_actors::{Addresses, Node};
+use ramona_actors::{Addresses, Node, NodeConfig};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -28,6 +28,7 @@ enum End {
 }
 
 type Change = Box<dyn Fn(&mut Config) + Send + Sync>;
+type Tuning = Arc<dyn Fn(&mut NodeConfig) + Send + Sync>;
 
 /// A node that is about to be started.
 #[must_use]
@@ -37,6 +38,7 @@ pub struct NodeBuilder {
     ini: String,
     links: Option<SocketAddr>,
     changes: Vec<Change>,
+    tuning: Vec<Tuning>,
 }
 
 /// A running node, or one that was stopped or killed and may be started again on its ports.
@@ -73,6 +75,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Opens the link port that others were told already.
+    pub fn linkable_on(mut self, port: u16) -> Self {
+        self.links = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        self
+    }
+
     /// A link to this address, with `?key=value` properties if any.
     pub fn target(self, entry: impl std::fmt::Display) -> Self {
         let entry = entry.to_string();
@@ -90,6 +98,12 @@ impl NodeBuilder {
     /// Any change behind what the file says.
     pub fn config(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.changes.push(Box::new(change));
+        self
+    }
+
+    /// A change of what no key of the file says, such as the wait for a hello.
+    pub fn tune(mut self, tuning: impl Fn(&mut NodeConfig) + Send + Sync + 'static) -> Self {
+        self.tuning.push(Arc::new(tuning));
         self
     }
 
@@ -126,8 +140,8 @@ impl TestNode {
     /// A node with this name in messages, an empty folder and no links.
     pub fn builder(name: &str) -> NodeBuilder {
         let dir = tempfile::tempdir().expect("a folder for the node");
-        let (name, ini, changes) = (name.to_owned(), String::new(), Vec::new());
-        NodeBuilder { name, dir, ini, links: None, changes }
+        let (name, ini) = (name.to_owned(), String::new());
+        NodeBuilder { name, dir, ini, links: None, changes: Vec::new(), tuning: Vec::new() }
     }
 
     /// Starts again after [`stop`](Self::stop) or [`kill`](Self::kill), on the same ports.
@@ -139,10 +153,10 @@ impl TestNode {
         let config = self.builder.configuration(self.addresses);
         let (end, ended) = oneshot::channel();
         let (tell, started) = oneshot::channel();
-        let logs = self.logs.clone();
+        let (logs, tuning) = (self.logs.clone(), self.builder.tuning.clone());
         let thread = std::thread::Builder::new()
             .name(format!("node {}", self.builder.name))
-            .spawn(move || run(&config, logs, tell, ended))
+            .spawn(move || run(&config, &tuning, logs, tell, ended))
             .expect("a thread for the node");
         let started = wait::within("the node to start", started).await;
         let (addresses, metrics) =
@@ -183,6 +197,20 @@ impl TestNode {
     /// Where links of other nodes are accepted.
     pub fn links(&self) -> SocketAddr {
         self.addresses.servers.expect("the link port is on")
+    }
+
+    /// Whether the link port is open.
+    pub fn is_linkable(&self) -> bool {
+        self.addresses.servers.is_some()
+    }
+
+    /// Its node id in hex, as it is kept on disk.
+    ///
+    /// # Panics
+    /// It was not kept.
+    pub fn node_id(&self) -> String {
+        let file = self.dir().join("data/node-id");
+        std::fs::read_to_string(file).expect("the node's id").trim().to_owned()
     }
 
     /// Its folder.
@@ -271,6 +299,7 @@ type Started = Result<(Addresses, Arc<Metrics>), String>;
 
 fn run(
     config: &Config,
+    tuning: &[Tuning],
     logs: Arc<Logs>,
     started: oneshot::Sender<Started>,
     end: oneshot::Receiver<End>,
@@ -279,7 +308,7 @@ fn run(
     let system = actix_rt::System::current();
     Logs::keep(system.id(), logs);
     runner.block_on(async {
-        let node = match start(config).await {
+        let node = match start(config, tuning).await {
             Ok(node) => node,
             Err(error) => {
                 // Nobody waits for a test that ended.
@@ -298,8 +327,12 @@ fn run(
     let _ = runner.run();
 }
 
-async fn start(config: &Config) -> Result<Node, String> {
-    ramona::node::start(config).await.map_err(|error| error.to_string())
+async fn start(config: &Config, tuning: &[Tuning]) -> Result<Node, String> {
+    let mut config = ramona::node::node_config(config);
+    for tune in tuning {
+        tune(&mut config);
+    }
+    Node::start(config).await.map_err(|error| error.to_string())
 }
 
 fn write(path: &Path, text: &str) {

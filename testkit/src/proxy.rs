@@ -113,6 +113,12 @@ async fn copy(
                 mode = *modes.borrow_and_update();
             }
             read = from.read(&mut buffer), if mode != Mode::Stall => match read {
+                // A dead side does not even notice that the other one closed.
+                Ok(0) | Err(_) if mode == Mode::Swallow => {
+                    // Whatever comes next, or the end of the test.
+                    let _ = modes.changed().await;
+                    return;
+                }
                 Ok(0) | Err(_) => return,
                 Ok(_) if mode == Mode::Swallow => {}
                 Ok(n) => {
