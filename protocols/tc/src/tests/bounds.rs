@@ -172,3 +172,32 @@ fn messages_that_rtmfp_has_no_use_for_are_ignored_and_counted() {
     assert!(served.connection.is_connected());
     assert_eq!(served.connection.session().stats().flows_rejected, 0);
 }
+
+/// What a client sends while a decision is open waits in the buffers of its flows, which are
+/// bounded and slow it down, also on a flow that it opens meanwhile.
+#[test]
+fn what_waits_for_a_decision_is_bounded() {
+    let mut world = connected(87, 1);
+    stream(&mut world, 0);
+    let known = raw_flow(&mut world, 0, b"TC\x04\x01");
+    raw_write(&mut world, 0, known, &[8, 0, 0, 0, 0, 0xaf, 1]);
+    world.run(SECOND);
+    world.decide = |_, _| {};
+    world.client(0).play(StreamId(1), "a").expect("queued");
+    world.run(SECOND);
+    assert!(world.served(0).connection.is_waiting());
+    let before = world.served(0).connection.session().stats().messages_received;
+    let opened = raw_flow(&mut world, 0, b"TC\x04\x01");
+    for flow in [known, opened] {
+        for _ in 0..1000 {
+            raw_write(&mut world, 0, flow, &[8, 0, 0, 0, 0, 0xaf, 1]);
+        }
+    }
+    world.run(5 * SECOND);
+    let after = world.served(0).connection.session().stats().messages_received;
+    assert_eq!(after, before, "messages are not taken out of their flows");
+    world.served(0).connection.net().accept_play(StreamId(1), true, true, true);
+    world.run(5 * SECOND);
+    let after = world.served(0).connection.session().stats().messages_received;
+    assert_eq!(after, before + 2000);
+}
