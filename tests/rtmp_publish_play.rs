@@ -1,0 +1,346 @@
+//! RTMP publishers and players: one publisher per name, whole streams, late and slow viewers.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use ramona_actors::metrics::Protocol;
+use ramona_media::MediaFrame;
+use ramona_testkit::ffmpeg::Ffmpeg;
+use ramona_testkit::{ClientOptions, RtmpClient, TestNode, flv, pictures, wait};
+
+const WITNESS: &str = r#"
+function onConnection(client)
+	function client:sync() return true end
+	function client:onUnpublish(publication) NOTE("end of ", publication.name) end
+	function client:onUnsubscribe(listener) NOTE("no viewer of ", listener.publication.name) end
+end
+function onDisconnection(client) NOTE("client left") end
+"#;
+
+async fn node() -> TestNode {
+    TestNode::builder("N").www("main.lua", WITNESS).start().await
+}
+
+/// Answers when the node has worked on everything the client sent before.
+async fn sync(client: &RtmpClient) {
+    client.call("sync", &[]).await.expect("sync works");
+}
+
+fn bodies(frames: &[MediaFrame]) -> Vec<(ramona_media::MediaKind, &[u8])> {
+    frames.iter().map(|frame| (frame.kind, &frame.payload[..])).collect()
+}
+
+fn last(frames: &[MediaFrame]) -> &MediaFrame {
+    frames.last().expect("frames")
+}
+
+#[tokio::test]
+async fn a_second_publisher_of_a_running_name_is_refused_and_the_first_goes_on() {
+    let node = node().await;
+    let first = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = first.publish("stage").await;
+    let second = RtmpClient::connect(node.rtmp(), "").await;
+    let refused = second.ask_publish("stage").await;
+    let status = second.status(refused, "NetStream.Publish.BadName").await;
+    assert_eq!(status, ("error".to_owned(), "stage is already publishing".to_owned()));
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let frames = pictures::stream(10, 5, 100);
+    first.send(stream, &frames);
+    viewer.frames_to(play, last(&frames)).await;
+    // When the first one leaves, the name is free.
+    first.with(|machine| machine.close_stream(stream));
+    first.status(stream, "NetStream.Unpublish.Success").await;
+    second.publish("stage").await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_vanishes_ends_its_stream_before_it_leaves() {
+    let node = node().await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let frames = pictures::stream(10, 5, 100);
+    publisher.send(stream, &frames);
+    viewer.frames_to(play, last(&frames)).await;
+    drop(publisher);
+    let told = viewer.status(play.0, "NetStream.Play.UnpublishNotify").await;
+    assert_eq!(told, ("status".to_owned(), "stage is now unpublished".to_owned()));
+    node.logged(&["client left"]).await;
+    let lines = node.log_lines();
+    let at = |part: &str| lines.iter().position(|line| line.contains(part));
+    assert!(at("end of stage") < at("client left"), "onUnpublish comes before onDisconnection");
+}
+
+#[tokio::test]
+async fn a_viewer_stays_when_another_publisher_takes_the_name_and_its_time_goes_on() {
+    let node = node().await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let mut expected = Vec::new();
+    for run in 0..3 {
+        let publisher = RtmpClient::connect(node.rtmp(), "").await;
+        let stream = publisher.publish("stage").await;
+        let mut frames = pictures::headers().to_vec();
+        frames.extend(pictures::range(run * 10..run * 10 + 10, 10, 100));
+        publisher.send(stream, &frames);
+        viewer.frames_to(play, last(&frames)).await;
+        expected.extend(frames);
+        drop(publisher);
+        viewer.statuses(play.0, "NetStream.Play.UnpublishNotify", run as usize + 1).await;
+    }
+    let received = flv::audio_and_video(&viewer.frames(play));
+    assert_eq!(bodies(&received), bodies(&expected));
+    let times: Vec<_> = received.iter().map(|frame| frame.timestamp_ms).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[tokio::test]
+async fn one_connection_publishes_and_plays_several_streams_at_once() {
+    let node = node().await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
+    let mut streams = Vec::new();
+    for name in ["one", "two", "three"] {
+        let play = client.play(name).await;
+        let stream = client.publish(name).await;
+        streams.push((name, stream, play));
+    }
+    let frames: Vec<_> = (0..3).map(|n| pictures::stream(30 + n, 10, 5_000)).collect();
+    for index in 0..frames[2].len() {
+        for (stream, frames) in streams.iter().zip(&frames) {
+            client.send(stream.1, frames.get(index));
+        }
+    }
+    for ((_, _, play), frames) in streams.iter().zip(&frames) {
+        let received = client.frames_to(*play, last(frames)).await;
+        assert_eq!(bodies(&flv::audio_and_video(&received)), bodies(frames));
+    }
+    // Closing one leaves the others.
+    client.with(|machine| machine.delete_stream(streams[0].1));
+    client.status(streams[0].2.0, "NetStream.Play.UnpublishNotify").await;
+    let more = pictures::range(50..60, 10, 100);
+    client.send(streams[1].1, &more);
+    client.frames_to(streams[1].2, last(&more)).await;
+}
+
+#[tokio::test]
+async fn a_late_viewer_gets_metadata_headers_and_the_group_of_pictures_at_once_from_time_0() {
+    let node = node().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    publisher.send(stream, &[pictures::metadata("late")]);
+    let frames = pictures::stream(35, 10, 1_000);
+    publisher.send(stream, &frames);
+    sync(&publisher).await;
+    wait::until("the frames to be in", || {
+        node.metrics().media(Protocol::Rtmp).frames_in.load(Relaxed) == frames.len() as u64 + 1
+    })
+    .await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let received = viewer.frames_to(play, last(&frames)).await;
+    let metadata = pictures::metadata("late").payload.slice(16..);
+    let first = received.iter().position(|frame| frame.payload == metadata).expect("metadata");
+    let media = flv::audio_and_video(&received);
+    assert_eq!(flv::audio_and_video(&received[first..]), media, "metadata comes first");
+    let mut expected = pictures::headers().to_vec();
+    expected.extend(pictures::range(30..35, 10, 1_000));
+    assert_eq!(bodies(&media), bodies(&expected));
+    assert!(media[2].is_keyframe && media[2].timestamp_ms == 0, "{:?}", media[2].timestamp_ms);
+    assert_eq!(last(&media).timestamp_ms, 160);
+}
+
+#[tokio::test]
+async fn a_late_viewer_decodes_what_ffmpeg_publishes_from_its_first_frame_on() {
+    let node = node().await;
+    let ffmpeg = Ffmpeg::publish(&format!("rtmp://{}//stage", node.rtmp()), 60.0);
+    wait::until("some groups of pictures", || {
+        node.metrics().media(Protocol::Rtmp).frames_in.load(Relaxed) > 60
+    })
+    .await;
+    let mut late = Ffmpeg::decode(&format!("rtmp://{}//stage", node.rtmp()), 1.0);
+    late.finished().await;
+    assert!(!late.log().contains("rror"), "{}", late.log());
+    drop(ffmpeg);
+}
+
+#[tokio::test]
+async fn a_slow_viewer_drops_to_the_next_key_frame_and_nobody_else_loses_anything() {
+    // Small socket buffers, so that little has to be sent until the queue is full.
+    let node = TestNode::builder("N")
+        .ini("socketBufferSize = 16384\n[media]\ngopBytes = 200000\nqueueBytes = 200000\nqueueAge = 600")
+        .start()
+        .await;
+    let fast = RtmpClient::connect(node.rtmp(), "").await;
+    let fast_play = fast.play("stage").await;
+    let options = ClientOptions { receive_buffer: Some(16_384), ..ClientOptions::default() };
+    let slow = RtmpClient::connect_with(node.rtmp(), "", options).await;
+    let slow_play = slow.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let mut sent = pictures::stream(20, 10, 5_000);
+    publisher.send(stream, &sent);
+    slow.frames_to(slow_play, last(&sent)).await;
+
+    slow.set_reading(false);
+    let mut n = 20;
+    // In steps, each of which the fast viewer has in full: the drops are the slow one's alone.
+    let mut step = async |sent: &mut Vec<MediaFrame>| {
+        let frames = pictures::range(n..n + 10, 10, 5_000);
+        n += 10;
+        publisher.send(stream, &frames);
+        fast.frames_to(fast_play, last(&frames)).await;
+        sent.extend(frames);
+    };
+    let dropped = || node.metrics().media(Protocol::Rtmp).frames_dropped.load(Relaxed);
+    while dropped() < 50 {
+        step(&mut sent).await;
+    }
+    node.logged(&["WARN", "viewer too slow, frames dropped to the next key frame"]).await;
+    slow.set_reading(true);
+    // Until it is back in step.
+    while slow.frames(slow_play).last().map(pictures::number) != Some(pictures::number(last(&sent)))
+    {
+        step(&mut sent).await;
+        let newest = last(&sent).clone();
+        wait::until("the slow viewer to go on or to drop", || {
+            let frames = slow.frames(slow_play);
+            frames.last().is_some_and(|frame| frame.payload == newest.payload) || dropped() > 50
+        })
+        .await;
+    }
+    let received = flv::audio_and_video(&slow.frames(slow_play));
+    assert_eq!(bodies(&flv::audio_and_video(&fast.frames(fast_play))), bodies(&sent));
+    let total = sent.len() as u64;
+    let media = node.metrics().media(Protocol::Rtmp);
+    assert_eq!(media.frames_out.load(Relaxed), total + received.len() as u64);
+    assert_eq!(dropped(), total - received.len() as u64, "each lost frame is counted once");
+    assert_eq!(media.viewers_closed.load(Relaxed), 0);
+    // Behind a gap, video starts at a key frame.
+    let video: Vec<_> =
+        received.iter().filter(|frame| frame.kind == ramona_media::MediaKind::Video).collect();
+    for pair in video.windows(2).filter(|pair| !pair[0].is_header) {
+        let follows = pictures::number(pair[1]) == pictures::number(pair[0]) + 1;
+        assert!(follows || pair[1].is_keyframe, "{} behind a gap", pictures::number(pair[1]));
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_that_reads_nothing_at_all_holds_a_bounded_queue() {
+    let node = TestNode::builder("N")
+        .ini("socketBufferSize = 16384\n[media]\ngopBytes = 65536\nqueueBytes = 65536\nqueueAge = 600")
+        .start()
+        .await;
+    let options = ClientOptions { receive_buffer: Some(16_384), ..ClientOptions::default() };
+    let dead = RtmpClient::connect_with(node.rtmp(), "", options).await;
+    dead.play("stage").await;
+    dead.set_reading(false);
+    let fast = RtmpClient::connect(node.rtmp(), "").await;
+    let play = fast.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let mut sent = pictures::headers().to_vec();
+    publisher.send(stream, &sent);
+    // In steps, each of which the other viewer has in full.
+    for step in 0..40 {
+        let frames = pictures::range(step * 10..step * 10 + 10, 10, 5_000);
+        publisher.send(stream, &frames);
+        fast.frames_to(play, last(&frames)).await;
+        sent.extend(frames);
+    }
+    let received = fast.frames(play);
+    assert_eq!(bodies(&flv::audio_and_video(&received)), bodies(&sent));
+    let media = node.metrics().media(Protocol::Rtmp);
+    // Both got or lost every frame; what the dead one "got" lies in its queue and its sockets.
+    let (out, lost) = (media.frames_out.load(Relaxed), media.frames_dropped.load(Relaxed));
+    assert_eq!(out + lost, 2 * sent.len() as u64);
+    assert!(lost > 300, "{out} out, {lost} dropped of {}", sent.len());
+}
+
+#[tokio::test]
+async fn a_viewer_without_video_gets_sound_only_and_pictures_again_from_a_key_frame() {
+    let node = node().await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let switch = async |on: bool| {
+        viewer.with(|machine| {
+            machine.stream_command(play.0, "receiveVideo", &[on.into()]).expect("it fits");
+        });
+        sync(&viewer).await;
+    };
+    let publish = async |frames: Vec<MediaFrame>| {
+        publisher.send(stream, &frames);
+        viewer.frames_to(play, &frames[frames.len() - 1]).await;
+    };
+    publish(pictures::stream(10, 10, 100)).await;
+    switch(false).await;
+    publish(pictures::range(10..20, 10, 100)).await;
+    switch(true).await;
+    // 21 to 29 need the key frame 20, which the viewer has not.
+    publish(pictures::range(21..35, 10, 100)).await;
+    let received = viewer.frames(play);
+    let of = |kind| -> Vec<u32> {
+        let frames = received.iter().filter(|frame| frame.kind == kind && !frame.is_header);
+        frames.map(pictures::number).collect()
+    };
+    let video: Vec<_> = (0..10).chain(30..35).collect();
+    let audio: Vec<_> = (0..20).chain(21..35).collect();
+    assert_eq!(of(ramona_media::MediaKind::Video), video);
+    assert_eq!(of(ramona_media::MediaKind::Audio), audio);
+}
+
+#[tokio::test]
+async fn a_paused_viewer_gets_nothing_and_goes_on_at_a_key_frame() {
+    let node = node().await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let witness = RtmpClient::connect(node.rtmp(), "").await;
+    let seen = witness.play("stage").await;
+    let pause = async |on: bool| {
+        viewer.with(|machine| {
+            machine.stream_command(play.0, "pause", &[on.into(), 0.0.into()]).expect("it fits");
+        });
+        sync(&viewer).await;
+    };
+    let publish = async |frames: Vec<MediaFrame>| {
+        publisher.send(stream, &frames);
+        witness.frames_to(seen, &frames[frames.len() - 1]).await;
+    };
+    publish(pictures::stream(10, 10, 100)).await;
+    wait::until("the viewer to have it all", || viewer.frames(play).len() >= 22).await;
+    pause(true).await;
+    publish(pictures::range(10..20, 10, 100)).await;
+    pause(false).await;
+    let rest = pictures::range(21..35, 10, 100);
+    publish(rest.clone()).await;
+    let received = viewer.frames_to(play, last(&rest)).await;
+    let video = received
+        .iter()
+        .filter(|frame| frame.kind == ramona_media::MediaKind::Video && !frame.is_header);
+    let video: Vec<_> = video.map(pictures::number).collect();
+    assert_eq!(video, (0..10).chain(30..35).collect::<Vec<_>>());
+    assert!(!received.iter().any(|frame| frame.payload == pictures::audio(15).payload));
+}
+
+#[tokio::test]
+async fn who_is_silent_too_long_is_closed_and_who_never_connects_as_well() {
+    let node = TestNode::builder("N")
+        .tune(|config| {
+            let session = &mut config.rtmp_session.session;
+            session.timeout = std::time::Duration::from_millis(300);
+            session.handshake_timeout = std::time::Duration::from_millis(300);
+        })
+        .start()
+        .await;
+    let stranger = ramona_testkit::Stranger::connect(node.rtmp()).await;
+    let peer = stranger.local().to_string();
+    stranger.closed().await;
+    node.logged(&["no connect command within 300ms", &peer]).await;
+    let silent = RtmpClient::connect(node.rtmp(), "").await;
+    silent.closed().await;
+    node.logged(&["nothing received for 300ms", &silent.local().to_string()]).await;
+}
