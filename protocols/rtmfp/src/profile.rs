@@ -7,6 +7,8 @@
 
 mod deadlines;
 mod metadata;
+mod receiving;
+mod sending;
 mod sync;
 
 pub use deadlines::{Lifetime, MediaClass};
@@ -15,17 +17,15 @@ pub use metadata::StreamMetadata;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::certificate::PeerId;
-use crate::flow::{
-    Delivery, FlowOptions, Message, OpenFlowError, Priority, RecvFlowId, SendFlowId, WriteError,
-};
-use crate::netgroup::{self, GROUP_METADATA, GroupId};
+use crate::flow::{OpenFlowError, RecvFlowId, SendFlowId, WriteError};
+use crate::netgroup::GroupId;
 use crate::session::{Event, FlowEnd, Session};
 
-use sync::{Synchronization, Synchronizer};
+use sync::Synchronizer;
 
 /// Message types that choose a flow.
 const AUDIO: u8 = 8;
@@ -218,48 +218,6 @@ impl NetConnectionFlows {
         None
     }
 
-    fn open_receiving(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        flow: RecvFlowId,
-        metadata: &[u8],
-        has_stream: impl Fn(u32) -> bool,
-    ) {
-        let purpose = match StreamMetadata::decode(metadata) {
-            _ if self.closed => None,
-            Some(StreamMetadata { stream: 0, .. }) if self.far_control.is_none() => {
-                Some(Purpose::Control)
-            }
-            // Nothing else before the control flow, and only one of those.
-            _ if self.far_control.is_none() => None,
-            Some(StreamMetadata { stream: 0, .. }) => None,
-            Some(StreamMetadata { stream, .. }) => {
-                has_stream(stream).then_some(Purpose::Stream { id: stream, kind: None })
-            }
-            None if metadata == GROUP_METADATA && self.group_count() < MAX_GROUPS => {
-                Some(Purpose::Group { joined: None })
-            }
-            None => None,
-        };
-        let Some(purpose) = purpose else {
-            session.reject_flow(flow, 0);
-            return;
-        };
-        let capacity = match purpose {
-            Purpose::Control => COMMAND_CAPACITY,
-            Purpose::Stream { .. } => MEDIA_CAPACITY,
-            Purpose::Group { .. } => GROUP_CAPACITY,
-        };
-        if matches!(purpose, Purpose::Control) {
-            self.far_control = Some(flow);
-        }
-        self.receiving.insert(flow, purpose);
-        // In order whatever the metadata asks for: nobody above reorders.
-        session.accept_flow(now, flow, Delivery::InOrder, capacity);
-        self.limit_flows(session);
-    }
-
     fn group_count(&self) -> usize {
         self.receiving.values().filter(|p| matches!(p, Purpose::Group { .. })).count()
     }
@@ -273,89 +231,6 @@ impl NetConnectionFlows {
     fn limit_flows(&self, session: &mut Session) {
         let groups = self.group_count();
         session.set_max_recv_flows(BASE_FLOWS + FLOWS_PER_STREAM * self.streams + groups);
-    }
-
-    fn take_message(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        flow: RecvFlowId,
-        mut payload: Bytes,
-    ) {
-        let stream = match self.receiving.get_mut(&flow) {
-            Some(Purpose::Control) => 0,
-            Some(Purpose::Stream { id, .. }) => *id,
-            Some(Purpose::Group { joined }) => {
-                let was = *joined;
-                if self.side == Side::Client {
-                    if let Some(peer) = netgroup::decode_member(&payload) {
-                        self.events.push_back(TcEvent::GroupMember { peer });
-                    }
-                } else if let Some(group) =
-                    netgroup::decode_join(&payload).filter(|_| was.is_none())
-                {
-                    *joined = Some(group);
-                    self.events.push_back(TcEvent::GroupJoined { flow, group });
-                }
-                return;
-            }
-            None => return,
-        };
-        if payload.len() < HEADER_LEN {
-            return;
-        }
-        let kind = payload.get_u8();
-        let timestamp_ms = payload.get_u32();
-        if let Some(Purpose::Stream { kind: last, .. }) = self.receiving.get_mut(&flow) {
-            *last = Some(kind);
-        }
-        if kind == USER_CONTROL
-            && let Some(sync) = Synchronization::decode(&payload)
-        {
-            let released = self.synchronizer.arrived(flow, sync, |held| {
-                session.suspend_flow(now, held, true);
-            });
-            self.release(now, session, released);
-            return;
-        }
-        self.tell(flow, TcEvent::Message(TcMessage { stream, kind, timestamp_ms, payload }));
-    }
-
-    /// Gives an event out, or keeps it while its flow waits for others.
-    fn tell(&mut self, flow: RecvFlowId, event: TcEvent) {
-        if let Some(event) = self.synchronizer.hold(flow, event) {
-            self.events.push_back(event);
-        }
-    }
-
-    fn release(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        released: Vec<(RecvFlowId, Vec<TcEvent>)>,
-    ) {
-        for (flow, events) in released {
-            self.events.extend(events);
-            session.suspend_flow(now, flow, false);
-        }
-    }
-
-    fn end_receiving(&mut self, now: Instant, session: &mut Session, flow: RecvFlowId) {
-        let released = self.synchronizer.ended(flow);
-        self.release(now, session, released);
-        match self.receiving.remove(&flow) {
-            Some(Purpose::Control) => self.end(session),
-            Some(Purpose::Group { joined }) => {
-                if let Some(answers) = self.members.remove(&flow) {
-                    session.close_flow(answers);
-                }
-                if let Some(group) = joined {
-                    self.events.push_back(TcEvent::GroupLeft { flow, group });
-                }
-                self.limit_flows(session);
-            }
-            Some(Purpose::Stream { .. }) | None => {}
-        }
     }
 
     fn end_sending(&mut self, session: &mut Session, flow: SendFlowId, reason: FlowEnd) {
@@ -398,192 +273,6 @@ impl NetConnectionFlows {
         for flow in streams.chain(members).chain(self.near_control) {
             session.close_flow(flow);
         }
-    }
-
-    // --- sending ---------------------------------------------------------------------------------
-
-    /// Sends a message that never expires: commands, data, control.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn send(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        message: &TcMessage,
-    ) -> Result<(), SendError> {
-        let flow = self.sending_flow(session, message.stream, message.kind)?;
-        let header = header(message.kind, message.timestamp_ms);
-        let message = Message::reliable(&header, message.payload.clone());
-        Ok(session.write(now, flow, &message)?)
-    }
-
-    /// Sends audio or video, which may expire as `lifetime` says. A keyframe shortens the life of
-    /// what waits before it; a frame that is no keyframe depends on the frame before it.
-    ///
-    /// # Errors
-    /// See [`SendError`]; the next frame that can be sent after an error is a keyframe.
-    pub fn send_media(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        message: &TcMessage,
-        class: MediaClass,
-        lifetime: Lifetime,
-    ) -> Result<(), SendError> {
-        let flow = self.sending_flow(session, message.stream, message.kind)?;
-        let limits = lifetime.limits(class);
-        if let Some((start_within, _)) = limits {
-            let late = session.oldest_unsent(flow).is_some_and(|at| at + start_within * 2 < now);
-            if late {
-                return Err(SendError::Late);
-            }
-            if class == MediaClass::Keyframe {
-                session.expire_queued(now, flow, Lifetime::BEFORE_KEYFRAME);
-            }
-        }
-        let header = header(message.kind, message.timestamp_ms);
-        let message = Message {
-            header: &header,
-            payload: message.payload.clone(),
-            start_within: limits.map(|(start, _)| start),
-            finish_within: limits.map(|(_, finish)| finish),
-            retransmit: lifetime.retransmits(class),
-            dependent: class == MediaClass::Dependent,
-        };
-        Ok(session.write(now, flow, &message)?)
-    }
-
-    /// Tells a client of a member, on the flow that answers its join.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn send_member(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        join: RecvFlowId,
-        peer: PeerId,
-    ) -> Result<(), SendError> {
-        let flow = match self.members.get(&join) {
-            Some(flow) => *flow,
-            None => {
-                let flow = session.open_flow(FlowOptions {
-                    metadata: Bytes::from_static(GROUP_METADATA),
-                    associated: Some(join),
-                    ..FlowOptions::default()
-                })?;
-                self.members.insert(join, flow);
-                flow
-            }
-        };
-        let message = Message::reliable(&[], netgroup::encode_member(peer));
-        Ok(session.write(now, flow, &message)?)
-    }
-
-    /// At a client, joins a group. Closing the flow leaves it.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn join_group(
-        &mut self,
-        now: Instant,
-        session: &mut Session,
-        group: GroupId,
-    ) -> Result<SendFlowId, SendError> {
-        let flow = session.open_flow(FlowOptions {
-            metadata: Bytes::from_static(GROUP_METADATA),
-            associated: self.far_control,
-            ..FlowOptions::default()
-        })?;
-        let message = Message::reliable(&[], netgroup::encode_join(group));
-        session.write(now, flow, &message)?;
-        Ok(flow)
-    }
-
-    /// Ends the flows of a stream that is deleted, in both directions.
-    pub fn close_stream(&mut self, session: &mut Session, stream: u32) {
-        self.sending.retain(|(id, _), flow| {
-            if *id == stream {
-                session.close_flow(*flow);
-            }
-            *id != stream
-        });
-        let ended: Vec<RecvFlowId> = self
-            .receiving
-            .iter()
-            .filter(|(_, p)| matches!(p, Purpose::Stream { id, .. } if *id == stream))
-            .map(|(flow, _)| *flow)
-            .collect();
-        for flow in ended {
-            session.reject_flow(flow, 0);
-            self.receiving.remove(&flow);
-        }
-    }
-
-    /// Bytes that wait on all flows of a stream.
-    pub fn queued_bytes(&self, session: &Session, stream: u32) -> usize {
-        [Channel::Commands, Channel::Audio, Channel::Video]
-            .iter()
-            .filter_map(|channel| self.sending.get(&(stream, *channel)))
-            .chain(self.near_control.iter().filter(|_| stream == 0))
-            .filter_map(|flow| session.flow_stats(*flow))
-            .map(|stats| stats.queued_bytes)
-            .sum()
-    }
-
-    /// The flow for a message, opened when it is the first.
-    fn sending_flow(
-        &mut self,
-        session: &mut Session,
-        stream: u32,
-        kind: u8,
-    ) -> Result<SendFlowId, SendError> {
-        if self.closed {
-            return Err(SendError::Write(WriteError::Closed));
-        }
-        if stream == 0 {
-            return self.control_flow(session);
-        }
-        let channel = match kind {
-            AUDIO => Channel::Audio,
-            VIDEO => Channel::Video,
-            _ => Channel::Commands,
-        };
-        if let Some(flow) = self.sending.get(&(stream, channel)) {
-            return Ok(*flow);
-        }
-        // Of the far end's control flow, never of its stream's (quirk Q17).
-        let associated = Some(self.far_control.ok_or(SendError::NotConnected)?);
-        let flow = session.open_flow(FlowOptions {
-            metadata: StreamMetadata::of(stream).encode(),
-            associated,
-            priority: match channel {
-                Channel::Video => Priority::Flash,
-                Channel::Commands | Channel::Audio => Priority::Immediate,
-            },
-            time_critical: true,
-        })?;
-        self.sending.insert((stream, channel), flow);
-        Ok(flow)
-    }
-
-    fn control_flow(&mut self, session: &mut Session) -> Result<SendFlowId, SendError> {
-        if let Some(flow) = self.near_control {
-            return Ok(flow);
-        }
-        let associated = match self.side {
-            Side::Client => None,
-            Side::Server => Some(self.far_control.ok_or(SendError::NotConnected)?),
-        };
-        let flow = session.open_flow(FlowOptions {
-            metadata: StreamMetadata::of(0).encode(),
-            associated,
-            priority: Priority::Immediate,
-            time_critical: false,
-        })?;
-        self.near_control = Some(flow);
-        Ok(flow)
     }
 }
 

@@ -418,11 +418,17 @@ impl Session {
     // --- introductions ---------------------------------------------------------------------------
 
     /// Passes an Initiator Hello on to the far end, which answers to `reply` itself
-    /// (RFC 7016 §3.5.1.5). Dropped when too many wait: the initiator repeats.
+    /// (RFC 7016 §3.5.1.5). Dropped when too many wait, for the initiator repeats, and when
+    /// discriminator and tag together have more than 1,100 bytes, for a packet has not many more.
     pub fn forward_hello(&mut self, epd: Bytes, reply: Address, tag: Bytes) {
-        if self.is_open() {
-            self.push_control(Control::ForwardedHello { epd, reply, tag });
+        if !self.is_open() {
+            return;
         }
+        if epd.len() + tag.len() > config::MAX_FORWARDED {
+            self.stats.controls_dropped += 1;
+            return;
+        }
+        self.push_control(Control::ForwardedHello { epd, reply, tag });
     }
 
     /// The far end's mode bits, or this end's.

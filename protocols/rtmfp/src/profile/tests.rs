@@ -1,4 +1,6 @@
 use super::*;
+use crate::flow::{FlowOptions, Message};
+use crate::netgroup::GROUP_METADATA;
 use crate::session::SessionId;
 use crate::testing::hex;
 use crate::testing::net::{CLEAN, Net};

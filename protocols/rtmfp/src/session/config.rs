@@ -56,6 +56,8 @@ pub(crate) const MAX_CONTROLS: usize = 64;
 /// Pings that are answered in a second, and the longest.
 pub(crate) const MAX_PINGS: u32 = 50;
 pub(crate) const MAX_PING: usize = 1000;
+/// Bytes of discriminator and tag of an introduction, so that it fits a packet.
+pub(crate) const MAX_FORWARDED: usize = 1100;
 /// Data packets that may leave between acknowledgements without pacing.
 pub(crate) const MAX_BURST: u32 = 6;
 /// Round trips shorter than this are not paced.

@@ -380,4 +380,14 @@ fn waiting_answers_are_bounded() {
     raw.poll();
     assert_eq!(raw.take_sent().len(), 64);
     assert_eq!(raw.session.stats().controls_dropped, 36);
+    // The longest that fits, and one more.
+    let address =
+        Address::new("[::1]:1".parse().expect("address"), crate::address::Origin::Observed);
+    for len in [845, 846] {
+        let epd = Bytes::from(vec![1; len]);
+        raw.session.forward_hello(epd, address, Bytes::from(vec![2; 255]));
+    }
+    raw.poll();
+    assert_eq!(raw.take_sent().len(), 1);
+    assert_eq!(raw.session.stats().controls_dropped, 37);
 }
