@@ -4,11 +4,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ramona_cluster::encode_call;
-use ramona_media::MediaFrame;
 use ramona_rtmp::{Message, StreamId};
-use ramona_testkit::{
-    ClientOptions, LinkedStranger, Play, RtmpClient, Stranger, TestNode, flv, pictures, wait,
-};
+use ramona_testkit::{ClientOptions, LinkedStranger, RtmpClient, Stage, Stranger, TestNode, wait};
 
 const SCRIPT: &str = r#"
 function onConnection(client)
@@ -19,48 +16,10 @@ function onServerConnection(server)
 end
 "#;
 
-/// A node with a publisher and a viewer.
-struct Stage {
-    node: TestNode,
-    publisher: RtmpClient,
-    stream: StreamId,
-    viewer: RtmpClient,
-    play: Play,
-    sent: Vec<MediaFrame>,
-}
-
-impl Stage {
-    async fn set() -> Self {
-        let node = TestNode::builder("N").linkable().www("main.lua", SCRIPT).start().await;
-        let viewer = RtmpClient::connect(node.rtmp(), "").await;
-        let play = viewer.play("stage").await;
-        let publisher = RtmpClient::connect(node.rtmp(), "").await;
-        let stream = publisher.publish("stage").await;
-        let mut stage = Self { node, publisher, stream, viewer, play, sent: Vec::new() };
-        stage.publish(pictures::stream(20, 10, 2_000));
-        stage
-    }
-
-    fn publish(&mut self, frames: Vec<MediaFrame>) {
-        self.publisher.send(self.stream, &frames);
-        self.sent.extend(frames);
-    }
-
-    /// Publishes more and checks that the viewer has all of it, from the first frame on.
-    async fn assert_untouched(mut self, numbers: std::ops::Range<u32>) {
-        self.publish(pictures::range(numbers, 10, 2_000));
-        let last = self.sent.last().expect("frames were sent");
-        let received = self.viewer.frames_to(self.play, last).await;
-        let received = flv::audio_and_video(&received);
-        let bodies = |frames: &[MediaFrame]| -> Vec<_> {
-            frames.iter().map(|frame| (frame.kind, frame.payload.clone())).collect()
-        };
-        assert!(bodies(&received) == bodies(&self.sent), "the viewer missed something");
-        let metrics = self.node.metrics();
-        let media = metrics.media(ramona_actors::metrics::Protocol::Rtmp);
-        assert_eq!(media.frames_dropped.load(Relaxed), 0);
-        assert_eq!(self.node.panics(), 0);
-    }
+async fn set() -> (TestNode, Stage) {
+    let node = TestNode::builder("N").linkable().www("main.lua", SCRIPT).start().await;
+    let stage = Stage::on(&node).await;
+    (node, stage)
 }
 
 /// Both halves of a simple handshake; the server's answer is not looked at.
@@ -73,15 +32,15 @@ fn handshake() -> Vec<u8> {
 
 /// Bytes sent to the RTMP port, and what the log calls them.
 async fn rtmp_stranger_is_told_off(bytes: &[u8], named: &str) {
-    let stage = Stage::set().await;
-    let errors = stage.node.metrics().protocol_errors.load(Relaxed);
-    let mut stranger = Stranger::connect(stage.node.rtmp()).await;
+    let (node, mut stage) = set().await;
+    let errors = node.metrics().protocol_errors.load(Relaxed);
+    let mut stranger = Stranger::connect(node.rtmp()).await;
     let peer = stranger.local().to_string();
     stranger.send(bytes).await;
     stranger.closed().await;
-    stage.node.logged(&["WARN", named, &peer]).await;
-    assert_eq!(stage.node.metrics().protocol_errors.load(Relaxed), errors + 1);
-    stage.assert_untouched(20..60).await;
+    node.logged(&["WARN", named, &peer]).await;
+    assert_eq!(node.metrics().protocol_errors.load(Relaxed), errors + 1);
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
@@ -111,8 +70,8 @@ async fn unfinished_messages_that_grow_on_many_chunk_streams_are_closed_and_name
 
 #[tokio::test]
 async fn a_message_that_grows_for_ever_ends_at_the_bound_of_its_kind() {
-    let stage = Stage::set().await;
-    let mut stranger = Stranger::connect(stage.node.rtmp()).await;
+    let (node, mut stage) = set().await;
+    let mut stranger = Stranger::connect(node.rtmp()).await;
     let peer = stranger.local().to_string();
     assert!(stranger.send(&handshake()).await);
     // One message of 16 MiB in chunks: refused at its first chunk, however much is sent.
@@ -123,23 +82,23 @@ async fn a_message_that_grows_for_ever_ends_at_the_bound_of_its_kind() {
         chunks.extend([0; 128]);
     }
     stranger.flood(&chunks, 64 << 20).await;
-    stage.node.logged(&["WARN", "16777215", &peer]).await;
-    stage.assert_untouched(20..60).await;
+    node.logged(&["WARN", "16777215", &peer]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn a_truncated_connection_ends_without_a_trace_in_others() {
-    let stage = Stage::set().await;
+    let (node, mut stage) = set().await;
     let whole = handshake();
     for length in [0, 1, 700, 1_537, 2_000, 3_073] {
-        let mut stranger = Stranger::connect(stage.node.rtmp()).await;
+        let mut stranger = Stranger::connect(node.rtmp()).await;
         let peer = stranger.local().to_string();
         stranger.send(&whole[..length]).await;
         stranger.finish().await;
         stranger.closed().await;
-        stage.node.logged(&["connection ended before connect", &peer]).await;
+        node.logged(&["connection ended before connect", &peer]).await;
     }
-    stage.assert_untouched(20..60).await;
+    stage.assert_untouched(&node).await;
 }
 
 /// AMF0: strict arrays inside each other.
@@ -151,12 +110,12 @@ fn nested_amf0(depth: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn amf_nested_ten_thousand_deep_on_the_rtmp_port_costs_only_that_message_or_client() {
-    let stage = Stage::set().await;
-    let client = RtmpClient::connect(stage.node.rtmp(), "").await;
+    let (node, mut stage) = set().await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
     client.with(|machine| machine.call("take", &nested_amf0(10_000)).expect("the call fits"));
     let peer = client.local().to_string();
     wait::until("a log line about the nesting", || {
-        let lines = stage.node.log_lines();
+        let lines = node.log_lines();
         lines.iter().any(|line| {
             (line.starts_with("WARN") || line.starts_with("ERROR"))
                 && (line.contains(&peer) || line.contains("script"))
@@ -165,13 +124,13 @@ async fn amf_nested_ten_thousand_deep_on_the_rtmp_port_costs_only_that_message_o
     })
     .await;
     drop(client);
-    stage.assert_untouched(20..60).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn a_connect_object_nested_ten_thousand_deep_is_refused() {
-    let stage = Stage::set().await;
-    let client = RtmpClient::dial(stage.node.rtmp(), &ClientOptions::default()).await;
+    let (node, mut stage) = set().await;
+    let client = RtmpClient::dial(node.rtmp(), &ClientOptions::default()).await;
     let mut payload = b"\x02\0\x07connect\0\x3F\xF0\0\0\0\0\0\0".to_vec();
     payload.extend(b"\x03\0\x03app");
     payload.extend(nested_amf0(10_000));
@@ -183,36 +142,36 @@ async fn a_connect_object_nested_ten_thousand_deep_is_refused() {
         payload: payload.into(),
     });
     client.closed().await;
-    stage.node.logged(&["WARN", &client.local().to_string()]).await;
-    stage.assert_untouched(20..60).await;
+    node.logged(&["WARN", &client.local().to_string()]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn a_frame_of_four_gigabytes_closes_its_link_and_nothing_else() {
-    let stage = Stage::set().await;
-    let mut peer = LinkedStranger::link(stage.node.links(), None).await;
+    let (node, mut stage) = set().await;
+    let mut peer = LinkedStranger::link(node.links(), None).await;
     let address = peer.local().to_string();
     peer.send_raw(&[0xFF; 64]).await;
     peer.closed().await;
-    stage.node.logged(&["WARN", "link ended", "4294967295", &address]).await;
-    stage.assert_untouched(20..60).await;
+    node.logged(&["WARN", "link ended", "4294967295", &address]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn a_first_frame_of_four_gigabytes_closes_its_link_before_any_hello() {
-    let stage = Stage::set().await;
-    let mut stranger = Stranger::connect(stage.node.links()).await;
+    let (node, mut stage) = set().await;
+    let mut stranger = Stranger::connect(node.links()).await;
     let peer = stranger.local().to_string();
     stranger.send(b"RAMONA\x01\0\xFF\xFF\xFF\xFFrubbish").await;
     stranger.closed().await;
-    stage.node.logged(&["WARN", "link ended", "a frame of 4294967295 bytes", &peer]).await;
-    stage.assert_untouched(20..60).await;
+    node.logged(&["WARN", "link ended", "a frame of 4294967295 bytes", &peer]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn amf_nested_ten_thousand_deep_on_a_link_costs_only_that_call() {
-    let stage = Stage::set().await;
-    let mut peer = LinkedStranger::link(stage.node.links(), None).await;
+    let (node, mut stage) = set().await;
+    let mut peer = LinkedStranger::link(node.links(), None).await;
     // AMF3: arrays with one element inside each other.
     let mut args = b"\x09\x03\x01".repeat(10_000);
     args.push(1);
@@ -220,23 +179,23 @@ async fn amf_nested_ten_thousand_deep_on_a_link_costs_only_that_call() {
     encode_call(&mut frames, b"take", &args).expect("the call fits");
     encode_call(&mut frames, b"take", b"\x04\x07").expect("the call fits");
     peer.send_frames(frames).await;
-    stage.node.logged(&["ERROR", "script"]).await;
+    node.logged(&["ERROR", "script"]).await;
     // The link lives, and what comes behind is taken.
-    stage.node.logged(&["took a number"]).await;
-    stage.assert_untouched(20..60).await;
+    node.logged(&["took a number"]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn random_bytes_behind_a_right_hello_close_the_link_with_a_warning() {
-    let stage = Stage::set().await;
+    let (node, mut stage) = set().await;
     for rubbish in [&[0, 0, 0, 3, 0xFF, 0xFF, 0xFF][..], &[0, 0, 0, 0], &[0, 0, 0, 1, 0xFA]] {
-        let mut peer = LinkedStranger::link(stage.node.links(), None).await;
+        let mut peer = LinkedStranger::link(node.links(), None).await;
         let address = peer.local().to_string();
         peer.send_raw(rubbish).await;
         peer.closed().await;
-        stage.node.logged(&["WARN", "link ended", &address]).await;
+        node.logged(&["WARN", "link ended", &address]).await;
     }
-    stage.assert_untouched(20..60).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn a_late_viewer_decodes_what_ffmpeg_publishes_from_its_first_frame_on() {
 async fn a_slow_viewer_drops_to_the_next_key_frame_and_nobody_else_loses_anything() {
     // Small socket buffers, so that little has to be sent until the queue is full.
     let node = TestNode::builder("N")
-        .ini("socketBufferSize = 16384\n[media]\ngopBytes = 200000\nqueueBytes = 200000\nqueueAge = 600")
+        .ini("socketBufferSize = 131072\n[media]\ngopBytes = 200000\nqueueBytes = 200000\nqueueAge = 600")
         .start()
         .await;
     let fast = RtmpClient::connect(node.rtmp(), "").await;
@@ -253,7 +253,7 @@ async fn a_slow_viewer_drops_to_the_next_key_frame_and_nobody_else_loses_anythin
 #[tokio::test]
 async fn a_viewer_that_reads_nothing_at_all_holds_a_bounded_queue() {
     let node = TestNode::builder("N")
-        .ini("socketBufferSize = 16384\n[media]\ngopBytes = 65536\nqueueBytes = 65536\nqueueAge = 600")
+        .ini("socketBufferSize = 131072\n[media]\ngopBytes = 65536\nqueueBytes = 65536\nqueueAge = 600")
         .start()
         .await;
     let options = ClientOptions { receive_buffer: Some(16_384), ..ClientOptions::default() };

@@ -1,9 +1,7 @@
 //! Scripts and RTMP clients: who may come in, calls both ways, and what a broken script costs.
 
 use ramona_amf::Value;
-use ramona_media::MediaFrame;
-use ramona_rtmp::StreamId;
-use ramona_testkit::{ClientOptions, Play, RtmpClient, TestNode, flv, pictures};
+use ramona_testkit::{ClientOptions, RtmpClient, Stage, TestNode, pictures};
 
 async fn node(script: &str) -> TestNode {
     TestNode::builder("N").www("main.lua", script).start().await
@@ -165,46 +163,10 @@ async fn what_a_handler_pushes_and_writes_leaves_when_it_returns() {
     assert_eq!(viewer.called("onPush").await, [40.0.into()]);
 }
 
-/// A stream that goes on beside something bad.
-struct Stage {
-    node: TestNode,
-    publisher: RtmpClient,
-    stream: StreamId,
-    viewer: RtmpClient,
-    play: Play,
-    sent: Vec<MediaFrame>,
-}
-
-impl Stage {
-    async fn set(script: &str) -> Self {
-        let node = node(script).await;
-        let viewer = RtmpClient::connect(node.rtmp(), "").await;
-        let play = viewer.play("stage").await;
-        let publisher = RtmpClient::connect(node.rtmp(), "").await;
-        let stream = publisher.publish("stage").await;
-        let mut stage = Self { node, publisher, stream, viewer, play, sent: Vec::new() };
-        stage.publish(pictures::stream(20, 10, 2_000));
-        stage
-    }
-
-    fn publish(&mut self, frames: Vec<MediaFrame>) {
-        self.publisher.send(self.stream, &frames);
-        self.sent.extend(frames);
-    }
-
-    /// Publishes more and checks that the viewer has all of it.
-    async fn assert_untouched(&mut self) {
-        let next = self.sent.len() as u32;
-        self.publish(pictures::range(next..next + 20, 1, 2_000));
-        let last = self.sent.last().expect("frames were sent");
-        let received = self.viewer.frames_to(self.play, last).await;
-        let received = flv::audio_and_video(&received);
-        let bodies = |frames: &[MediaFrame]| -> Vec<_> {
-            frames.iter().map(|frame| (frame.kind, frame.payload.clone())).collect()
-        };
-        assert!(bodies(&received) == bodies(&self.sent), "the viewer missed something");
-        assert_eq!(self.node.panics(), 0);
-    }
+async fn set(script: &str) -> (TestNode, Stage) {
+    let node = node(script).await;
+    let stage = Stage::on(&node).await;
+    (node, stage)
 }
 
 #[tokio::test]
@@ -227,37 +189,37 @@ async fn an_error_in_each_handler_is_logged_with_its_line_and_costs_only_that_ha
         function server:fail() error("in a call of a server") end
     end
     function onServerDisconnection(server) error("in onServerDisconnection") end"#;
-    let mut stage = Stage::set(script).await;
-    stage.publisher.send(stage.stream, &[pictures::metadata("x")]);
+    let (node, mut stage) = set(script).await;
+    stage.publish_data(&pictures::metadata("x"));
     for handler in ["onVideo", "onAudio", "onData", "onManage", "client onManage"] {
-        stage.node.logged(&["ERROR", "main.lua:", &format!("in {handler}")]).await;
+        node.logged(&["ERROR", "main.lua:", &format!("in {handler}")]).await;
     }
-    let other = RtmpClient::connect(stage.node.rtmp(), "").await;
+    let other = RtmpClient::connect(node.rtmp(), "").await;
     let own = other.publish("other").await;
     other.play("stage").await;
     other.call("call", &[]).await.expect_err("it fails");
     other.with(|machine| machine.close_stream(own));
-    stage.node.logged(&["ERROR", "in onUnpublish"]).await;
+    node.logged(&["ERROR", "in onUnpublish"]).await;
     drop(other);
-    stage.node.logged(&["ERROR", "in onUnsubscribe"]).await;
-    stage.node.logged(&["ERROR", "in onDisconnection"]).await;
-    stage.assert_untouched().await;
+    node.logged(&["ERROR", "in onUnsubscribe"]).await;
+    node.logged(&["ERROR", "in onDisconnection"]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn a_script_broken_while_it_runs_refuses_newcomers_and_spares_the_stream() {
-    let mut stage = Stage::set("-- a good one").await;
-    stage.node.write_www("main.lua", "function onConnection( broken, and of another length");
-    stage.node.logged(&["ERROR", "main.lua:1:"]).await;
-    let (code, text) = open(&stage.node, "").await.refusal().await;
+    let (node, mut stage) = set("-- a good one").await;
+    node.write_www("main.lua", "function onConnection( broken, and of another length");
+    node.logged(&["ERROR", "main.lua:1:"]).await;
+    let (code, text) = open(&node, "").await.refusal().await;
     assert_eq!(code, "NetConnection.Connect.Rejected");
     assert!(text.contains("main.lua:1:"), "{text}");
-    stage.assert_untouched().await;
-    stage.node.write_www("main.lua", "-- repaired, of yet another length again");
-    let mark = stage.node.log_mark();
-    stage.node.logged_since(mark, &["Application www loaded"]).await;
-    RtmpClient::connect(stage.node.rtmp(), "").await;
-    stage.assert_untouched().await;
+    stage.assert_untouched(&node).await;
+    node.write_www("main.lua", "-- repaired, of yet another length again");
+    let mark = node.log_mark();
+    node.logged_since(mark, &["Application www loaded"]).await;
+    RtmpClient::connect(node.rtmp(), "").await;
+    stage.assert_untouched(&node).await;
 }
 
 const GENEROUS: &str = r#"
@@ -276,43 +238,43 @@ end
 
 #[tokio::test]
 async fn a_string_of_100_mb_for_a_client_costs_at_most_that_client() {
-    let mut stage = Stage::set(GENEROUS).await;
-    let client = RtmpClient::connect(stage.node.rtmp(), "").await;
+    let (node, mut stage) = set(GENEROUS).await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
     client.with(|machine| {
         let mut args = Vec::new();
         Value::from(100e6).encode_amf0(&mut args).expect("a number");
         machine.call("huge", &args).expect("the call fits");
     });
-    stage.node.logged(&["WARN", "a script writes faster than its session sends"]).await;
+    node.logged(&["WARN", "a script writes faster than its session sends"]).await;
     client.closed().await;
-    stage.assert_untouched().await;
-    RtmpClient::connect(stage.node.rtmp(), "").await;
+    stage.assert_untouched(&node).await;
+    RtmpClient::connect(node.rtmp(), "").await;
 }
 
 #[tokio::test]
 async fn messages_without_end_for_a_client_that_does_not_read_close_that_client_only() {
-    let mut stage = Stage::set(GENEROUS).await;
+    let (node, mut stage) = set(GENEROUS).await;
     let options = ClientOptions { receive_buffer: Some(16_384), ..ClientOptions::default() };
-    let client = RtmpClient::connect_with(stage.node.rtmp(), "", options).await;
+    let client = RtmpClient::connect_with(node.rtmp(), "", options).await;
     client.set_reading(false);
     client.with(|machine| {
         let mut args = Vec::new();
         Value::from(200e3).encode_amf0(&mut args).expect("a number");
         machine.call("many", &args).expect("the call fits");
     });
-    stage.node.logged(&["client disconnected", &client.local().to_string()]).await;
-    stage.assert_untouched().await;
+    node.logged(&["client disconnected", &client.local().to_string()]).await;
+    stage.assert_untouched(&node).await;
 }
 
 #[tokio::test]
 async fn messages_by_the_hundred_thousand_reach_a_client_that_reads_them_in_order() {
-    let mut stage = Stage::set(GENEROUS).await;
-    let client = RtmpClient::connect(stage.node.rtmp(), "").await;
+    let (node, mut stage) = set(GENEROUS).await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
     let done = client.call("many", &[50_000.0.into()]).await;
     assert_eq!(done, Ok(vec!["done".into()]));
     let calls = client.calls("onMany");
     assert_eq!(calls.len(), 50_000);
     let in_order = calls.iter().zip(1..).all(|(args, n)| args[0] == f64::from(n).into());
     assert!(in_order);
-    stage.assert_untouched().await;
+    stage.assert_untouched(&node).await;
 }

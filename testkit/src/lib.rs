@@ -19,6 +19,7 @@ mod node;
 pub mod pictures;
 mod program;
 mod proxy;
+mod stage;
 mod stranger;
 pub mod wait;
 
@@ -28,4 +29,5 @@ pub use linked::LinkedStranger;
 pub use node::{NodeBuilder, TestNode, link, link_secretly};
 pub use program::{Program, free_port};
 pub use proxy::Proxy;
+pub use stage::Stage;
 pub use stranger::Stranger;
