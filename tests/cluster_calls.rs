@@ -185,12 +185,8 @@ async fn a_string_larger_than_the_queue_is_refused_with_an_error_and_the_link_st
     on_b.assert_untouched(&b).await;
 }
 
-/// A tenth of a million: a build without optimisation needs 20 µs for each.
-const CALLS: f64 = 100_000.0;
-
 #[tokio::test]
-async fn a_handler_that_sends_calls_by_the_hundred_thousand_does_not_stop_its_node_and_loses_none_unsaid()
- {
+async fn a_handler_that_sends_a_million_calls_does_not_stop_its_node_and_loses_none_unsaid() {
     let receive = r#"
     function onServerConnection(server)
         local taken = 0
@@ -208,10 +204,10 @@ async fn a_handler_that_sends_calls_by_the_hundred_thousand_does_not_stop_its_no
     let (a, b) = link(&format!("{FLOOD}{more}"), receive).await;
     let (mut on_a, mut on_b) = (Stage::on(&a).await, Stage::on(&b).await);
     let client = RtmpClient::connect(a.rtmp(), "").await;
-    client.call("flood", &[CALLS.into(), 20.0.into()]).await.expect("flood ends");
+    client.call("flood", &[1e6.into(), 20.0.into()]).await.expect("flood ends");
     let refused = a.sample("ramona_link_refused_calls_total") as u64;
     client.call("last", &[]).await.expect("last works");
-    b.logged(&[&format!("taken: {}", CALLS as u64 - refused)]).await;
+    b.logged(&[&format!("taken: {}", 1_000_000 - refused)]).await;
     assert_eq!(refused > 0, a.has_logged(&["outbound queue of a server is full"]));
     on_a.assert_untouched(&a).await;
     on_b.assert_untouched(&b).await;

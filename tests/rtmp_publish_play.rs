@@ -175,6 +175,37 @@ async fn a_late_viewer_gets_metadata_headers_and_the_group_of_pictures_at_once_f
 }
 
 #[tokio::test]
+async fn bodies_of_newer_codecs_pass_untouched_and_late_viewers_start_at_their_key_frames() {
+    let node = node().await;
+    // Enhanced RTMP's FourCC bodies, and the codec id 12 that was used for HEVC before it.
+    for (name, header, key, inter) in [
+        ("fourcc", &b"\x90hvc1config"[..], &b"\x91hvc1\0\0\0key"[..], &b"\xA1hvc1\0\0\0rest"[..]),
+        ("legacy", b"\x1C\0\0\0\0config", b"\x1C\x01\0\0\0key", b"\x2C\x01\0\0\0rest"),
+    ] {
+        let frame = |time, body: &'static [u8], n: u8| {
+            let body = [body, &[n]].concat();
+            MediaFrame::new(ramona_media::MediaKind::Video, time, body.into())
+        };
+        let mut frames = vec![frame(0, header, 0)];
+        for n in 0..30 {
+            frames.push(frame(u32::from(n) * 40, if n % 10 == 0 { key } else { inter }, n));
+        }
+        let early = RtmpClient::connect(node.rtmp(), "").await;
+        let early_play = early.play(name).await;
+        let publisher = RtmpClient::connect(node.rtmp(), "").await;
+        let stream = publisher.publish(name).await;
+        publisher.send(stream, &frames);
+        let received = early.frames_to(early_play, last(&frames)).await;
+        assert_eq!(bodies(&flv::audio_and_video(&received)), bodies(&frames));
+        let late = RtmpClient::connect(node.rtmp(), "").await;
+        let late_play = late.play(name).await;
+        let received = flv::audio_and_video(&late.frames_to(late_play, last(&frames)).await);
+        assert_eq!(bodies(&received[..1]), bodies(&frames[..1]));
+        assert_eq!(bodies(&received[1..]), bodies(&frames[21..]));
+    }
+}
+
+#[tokio::test]
 async fn a_late_viewer_decodes_what_ffmpeg_publishes_from_its_first_frame_on() {
     let node = node().await;
     let ffmpeg = Ffmpeg::publish(&format!("rtmp://{}//stage", node.rtmp()), 60.0);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How long any one condition may take. Far above what it takes on an idle machine, so that a busy
 /// one does not make tests fail.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition that cannot announce itself (a counter, a process).
 const LOOK: Duration = Duration::from_millis(5);
