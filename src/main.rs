@@ -8,6 +8,7 @@ use ramona::config::{Config, Loaded, Severity};
 use ramona::daemon::{self, Detached, PidFile};
 use ramona::node;
 use ramona::telemetry::{self, LogFiles};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     let cli = match Cli::parse(std::env::args_os().skip(1)) {
@@ -103,31 +104,42 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
         None => None,
     };
     actix_rt::System::new().block_on(async {
+        // Before anything is there that a signal must end in order.
+        let mut signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
         let node = node::start(&config).await.map_err(|error| error.to_string())?;
         if let Some(detached) = detached {
             detached.running().map_err(|error| format!("--daemon: {error}"))?;
         }
-        let signal = stop_signal().await.map_err(|error| format!("signals: {error}"))?;
+        let signal = signals.next().await;
         tracing::info!(signal, "a second signal ends the node at once");
-        let again = async {
-            // Without signals the first one would not have come either.
-            let _ = stop_signal().await;
-        };
         tokio::select! {
             () = node.stop() => {}
-            () = again => tracing::warn!("ended at once"),
+            _ = signals.next() => tracing::warn!("ended at once"),
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stop_signal() -> std::io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    })
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From here on the two do not kill the process.
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for either; answers its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
