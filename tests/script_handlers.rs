@@ -278,3 +278,47 @@ async fn a_hundred_thousand_messages_reach_a_client_that_reads_them_in_order() {
     assert!(in_order);
     stage.assert_untouched(&node).await;
 }
+
+#[tokio::test]
+async fn a_script_closes_clients_and_publications_and_tells_them_why() {
+    let node = node(
+        r#"function onConnection(client)
+            function client:leave(code) self.writer:close(code) end
+            function client:stop(name) mona.publications(name):close("Play.Failed", "the show is over") end
+        end"#,
+    )
+    .await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+    let call = |client: &RtmpClient, name: &str, value: Value| {
+        let mut args = Vec::new();
+        value.encode_amf0(&mut args).expect("a value of AMF0");
+        client.with(|machine| machine.call(name, &args).expect("the call fits"));
+    };
+    call(&publisher, "stop", "stage".into());
+    let status = publisher.status(stream, "NetStream.Play.Failed").await;
+    assert_eq!(status, ("error".to_owned(), "the show is over".to_owned()));
+    viewer.status(play.0, "NetStream.Play.UnpublishNotify").await;
+    // The name is free again, for the same client as well.
+    publisher.publish("stage").await;
+    call(&viewer, "leave", 2.0.into());
+    viewer.closed().await;
+    let told = format!("{:?}", viewer.events());
+    assert!(told.contains("NetConnection.Connect.AppShutdown"), "{told}");
+    let idle = RtmpClient::connect(node.rtmp(), "").await;
+    call(&idle, "leave", 1.0.into());
+    idle.closed().await;
+    assert!(format!("{:?}", idle.events()).contains("NetConnection.Connect.IdleTimeout"));
+}
+
+#[tokio::test]
+async fn on_connection_may_shorten_the_timeout_of_its_client() {
+    let node = node("function onConnection(client, s) return { timeout = s } end").await;
+    let options = ClientOptions { args: vec![1.0.into()], ..ClientOptions::default() };
+    let client = RtmpClient::connect_with(node.rtmp(), "", options).await;
+    client.set_reading(false);
+    node.logged(&["nothing received for 1s", &client.local().to_string()]).await;
+}

@@ -120,3 +120,34 @@ async fn check_loads_every_script_and_opens_nothing() {
     let mut wrong = Program::start(RAMONA, &ini(port, ""), "function onStart( end", &["check"]);
     assert_eq!(wrong.ended().await.code(), Some(64));
 }
+
+#[tokio::test]
+async fn a_node_killed_by_the_system_is_lost_without_a_word_and_found_again() {
+    let script = r#"
+    function onServerConnection(server) NOTE("up ", server.host) end
+    function onServerDisconnection(server, text) NOTE("down ", server.host, ": ", text) end"#;
+    let (rtmp, links) = (free_port(), free_port());
+    let config = ini(rtmp, &format!("[servers]\nhost = 127.0.0.1\nport = {links}"));
+    let program = Program::start(RAMONA, &config, script, &[]);
+    program.listens(loopback(links)).await;
+    let a = TestNode::builder("A").www("main.lua", script).target(loopback(links)).start().await;
+    a.logged(&["up program.example"]).await;
+    // Dropped: SIGKILL.
+    drop(program);
+    a.logged(&["down program.example: connection lost"]).await;
+    let mark = a.log_mark();
+    let mut again = Program::start(RAMONA, &config, script, &[]);
+    a.logged_since(mark, &["up program.example"]).await;
+    again.logged(&["linked"]).await;
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_program_in_order_as_well() {
+    let port = free_port();
+    let script = "function onStop() NOTE('stops') end";
+    let mut program = Program::start(RAMONA, &ini(port, ""), script, &[]);
+    program.listens(loopback(port)).await;
+    program.interrupt();
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert!(program.lines().iter().any(|line| line.contains("stops")), "{:#?}", program.lines());
+}

@@ -90,8 +90,12 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
-    /// Any signal.
-    pub fn signal(&self, signal: Signal) {
+    /// SIGINT, as by Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the program lives");
     }
