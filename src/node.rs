@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ramona_actors::{
-    ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmpConfig, ScriptConfig, ServersConfig,
-    StartError,
+    ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmfpConfig, RtmpConfig, ScriptConfig,
+    ServersConfig, StartError,
 };
 use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
 use ramona_media::{CacheLimits, QueueLimits};
+use ramona_tc::ConnectionConfig;
 use tracing::warn;
 
 use crate::config::{Config, LinkPolicy};
@@ -43,6 +44,16 @@ pub fn node_config(config: &Config) -> NodeConfig {
             client: client_config(config, "RTMP"),
             socket_buffer: config.socket_buffer,
         },
+        rtmfp: config.rtmfp.bind.and_then(|address| port(address, "RTMFP.port")),
+        rtmfp_session: RtmfpConfig {
+            connection: ConnectionConfig {
+                keepalive_server: config.rtmfp.keepalive_server,
+                keepalive_peer: config.rtmfp.keepalive_peer,
+                ..ConnectionConfig::default()
+            },
+            client: client_config(config, "RTMFP"),
+        },
+        host: config.host.clone(),
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
         http_config: HttpConfig { timeout: config.http.timeout },
         servers: servers.and_then(|address| port(address, "servers.port")),
@@ -123,6 +134,7 @@ fn hello(config: &Config) -> Hello {
         host: config.host.clone().unwrap_or_default(),
         ports: vec![
             ("RTMP".to_owned(), port(config.rtmp.bind)),
+            ("RTMFP".to_owned(), port(config.rtmfp.bind)),
             ("HTTP".to_owned(), port(config.http.bind)),
         ],
         configuration: public.pairs,

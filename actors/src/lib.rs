@@ -16,6 +16,8 @@
 
 mod client_session;
 pub mod directory;
+mod group;
+mod groups;
 mod http;
 pub mod messages;
 pub mod metrics;
@@ -23,6 +25,8 @@ mod metrics_log;
 mod node;
 pub mod outbox;
 pub mod publication;
+mod rtmfp_endpoint;
+mod rtmfp_session;
 mod rtmp_listener;
 mod rtmp_session;
 mod script_bridge;
@@ -30,11 +34,14 @@ mod server_connection;
 mod servers;
 mod services;
 mod transport;
+mod udp;
 pub mod worker;
 
 pub use client_session::ClientConfig;
 pub use http::HttpConfig;
 pub use node::{Addresses, Node, NodeConfig, Port, StartError};
+pub use rtmfp_endpoint::RtmfpEndpointConfig;
+pub use rtmfp_session::RtmfpConfig;
 pub use rtmp_listener::MAX_SESSIONS;
 pub use rtmp_session::RtmpConfig;
 pub use script_bridge::ScriptConfig;

@@ -5,6 +5,8 @@
 //!       ├─ ScriptBridge (an arbiter of its own)
 //!       ├─ Directory ── Publication* (on the workers' arbiters)
 //!       ├─ RtmpListener ── gives sockets to workers
+//!       ├─ RtmfpEndpoint (an arbiter of its own) ── gives sessions and datagrams to workers
+//!       ├─ Groups ── Group* (on the workers' arbiters)
 //!       ├─ Servers ── dials and accepts links
 //!       ├─ HTTP server: /metrics, /health
 //!       └─ MetricsLog
@@ -13,26 +15,31 @@
 //! Everything an actor needs comes in its constructor; several nodes fit in one process.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use ramona_media::CacheLimits;
+use ramona_rtmfp as rtmfp;
+use ramona_rtmfp::{EndpointConfig, Entropy, Group, HelloPolicy, Identity};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::directory::Directory;
+use crate::groups::Groups;
 use crate::http::{self, HttpConfig};
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Metrics};
 use crate::metrics_log::MetricsLog;
 use crate::outbox::{Backlog, Ticketed};
 use crate::publication::{Publication, PublicationContext};
+use crate::rtmfp_endpoint::{RtmfpEndpoint, RtmfpEndpointConfig, StopEndpoint};
+use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_listener::{RtmpListener, StopListening};
 use crate::rtmp_session::RtmpConfig;
-use crate::script_bridge::{ScriptBridge, ScriptConfig};
+use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
 use crate::servers::{Servers, ServersConfig, StopServers};
 use crate::services::{Ids, Services};
 use crate::worker::{StopSessions, Worker, WorkerHandle};
@@ -53,6 +60,12 @@ pub struct NodeConfig {
     pub rtmp: Option<Port>,
     /// RTMP sessions.
     pub rtmp_session: RtmpConfig,
+    /// RTMFP port (UDP); `None` is off, port 0 any free port.
+    pub rtmfp: Option<Port>,
+    /// RTMFP sessions.
+    pub rtmfp_session: RtmfpConfig,
+    /// Public address of this node, for redirects to itself.
+    pub host: Option<String>,
     /// HTTP port.
     pub http: Option<Port>,
     /// HTTP behaviour.
@@ -95,6 +108,9 @@ pub enum StartError {
     /// The Lua state could not be made.
     #[error("the script engine does not start: {0}")]
     Script(String),
+    /// The system gives no random bytes.
+    #[error("RTMFP does not start, the system gives no randomness: {0}")]
+    Randomness(String),
     /// The HTTP server did not start.
     #[error("the HTTP server does not start: {0}")]
     Http(std::io::Error),
@@ -107,6 +123,7 @@ pub struct Node {
     workers: Arc<[WorkerHandle]>,
     arbiters: Vec<actix_rt::Arbiter>,
     rtmp: Option<Addr<RtmpListener>>,
+    rtmfp: Option<Addr<RtmfpEndpoint>>,
     servers: Addr<Servers>,
     http: Option<actix_web::dev::ServerHandle>,
     metrics_log: Addr<MetricsLog>,
@@ -117,6 +134,8 @@ pub struct Node {
 pub struct Addresses {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTMFP (UDP).
+    pub rtmfp: Option<SocketAddr>,
     /// HTTP.
     pub http: Option<SocketAddr>,
     /// Links of other nodes.
@@ -130,13 +149,18 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let rtmp = open(config.rtmp.as_ref())?;
+        let rtmfp = open_udp(config.rtmfp.as_ref())?;
         let http = open(config.http.as_ref())?;
         let servers = open(config.servers.as_ref())?;
         let local = |listener: &Option<TcpListener>| {
             listener.as_ref().and_then(|listener| listener.local_addr().ok())
         };
-        let addresses =
-            Addresses { rtmp: local(&rtmp), http: local(&http), servers: local(&servers) };
+        let addresses = Addresses {
+            rtmp: local(&rtmp),
+            rtmfp: rtmfp.as_ref().and_then(|socket| socket.local_addr().ok()),
+            http: local(&http),
+            servers: local(&servers),
+        };
 
         let metrics = Arc::new(Metrics::default());
         let ids = Arc::new(Ids::default());
@@ -144,7 +168,7 @@ impl Node {
         let (workers, mut worker_arbiters) = start_workers(config.threads, &metrics);
         arbiters.append(&mut worker_arbiters);
 
-        let late = Arc::new(OnceLock::new());
+        let late = Arc::new(Late::default());
         let bridge_arbiter = actix_rt::Arbiter::new();
         let bridge =
             start_bridge(&bridge_arbiter, config.script.clone(), &late, &ids, &metrics).await?;
@@ -162,10 +186,11 @@ impl Node {
             script: script.clone(),
             metrics: metrics.clone(),
             ids: ids.clone(),
+            groups: Arc::new(Groups::new(workers.clone(), metrics.clone())),
+            rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
         });
-        // Set once, here.
-        let _ = late.set(services.directory.clone());
+        late.set(services.directory.clone(), services.groups.clone());
 
         let http = match http {
             Some(listener) => Some(
@@ -176,6 +201,15 @@ impl Node {
         };
         let rtmp = rtmp
             .map(|listener| RtmpListener::new(listener, services.clone(), workers.clone()).start());
+        let rtmfp = match rtmfp {
+            Some(socket) => {
+                let arbiter = actix_rt::Arbiter::new();
+                let started = start_rtmfp(&arbiter, socket, config.host, &services, &workers)?;
+                arbiters.push(arbiter);
+                Some(started)
+            }
+            None => None,
+        };
         // The root application is loaded after the listeners are open (ENV-02), but before the
         // first link, which it may want to greet.
         let (done, loaded) = oneshot::channel();
@@ -194,7 +228,7 @@ impl Node {
         .start();
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
         announce(&addresses);
-        Ok(Self { addresses, services, workers, arbiters, rtmp, servers, http, metrics_log })
+        Ok(Self { addresses, services, workers, arbiters, rtmp, rtmfp, servers, http, metrics_log })
     }
 
     /// Where it listens; the real ports where 0 was asked for.
@@ -225,10 +259,16 @@ impl Node {
         }
         let waited = tokio::time::Instant::now();
         let alive = |kind| self.services.metrics.actor(kind).alive.load(Relaxed);
-        while alive(ActorKind::RtmpSession) + alive(ActorKind::ServerConnection) > 0
+        while alive(ActorKind::RtmpSession)
+            + alive(ActorKind::RtmfpSession)
+            + alive(ActorKind::ServerConnection)
+            > 0
             && waited.elapsed() < STOP_STEP
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(rtmfp) = &self.rtmfp {
+            rtmfp.do_send(StopEndpoint);
         }
         if let Some(http) = &self.http {
             http.stop(false).await;
@@ -273,7 +313,7 @@ fn start_workers(
 async fn start_bridge(
     arbiter: &actix_rt::Arbiter,
     config: ScriptConfig,
-    late: &Arc<OnceLock<Arc<Directory>>>,
+    late: &Arc<Late>,
     ids: &Arc<Ids>,
     metrics: &Arc<Metrics>,
 ) -> Result<Addr<ScriptBridge>, StartError> {
@@ -288,6 +328,38 @@ async fn start_bridge(
         Ok(result) => result.map_err(StartError::Script),
         Err(_) => Err(StartError::Script("its thread ended".to_owned())),
     }
+}
+
+/// The certificate is made anew at each start; clients do not remember it.
+fn start_rtmfp(
+    arbiter: &actix_rt::Arbiter,
+    socket: std::net::UdpSocket,
+    host: Option<String>,
+    services: &Arc<Services>,
+    workers: &Arc<[WorkerHandle]>,
+) -> Result<Addr<RtmfpEndpoint>, StartError> {
+    let mut seed = [0; 32];
+    // Its keys must not be guessed: without randomness there is no RTMFP.
+    getrandom::fill(&mut seed).map_err(|error| StartError::Randomness(error.to_string()))?;
+    let mut entropy = Entropy::from_seed(seed);
+    let groups = [Group::Modp1024, Group::Modp2048, Group::Modp4096];
+    let identity = Arc::new(Identity::server(&groups, &mut entropy));
+    let mut config = EndpointConfig::new(identity);
+    config.hello = HelloPolicy::Ask;
+    let endpoint = rtmfp::Endpoint::new(Instant::now(), config, entropy);
+    let port = socket.local_addr().map_or(0, |address| address.port());
+    let config = RtmfpEndpointConfig { port, host };
+    let (services, workers) = (services.clone(), workers.clone());
+    Ok(RtmfpEndpoint::start_in_arbiter(&arbiter.handle(), move |ctx| {
+        ctx.set_mailbox_capacity(0);
+        RtmfpEndpoint::new(socket, endpoint, config, services, &workers)
+    }))
+}
+
+fn open_udp(port: Option<&Port>) -> Result<Option<std::net::UdpSocket>, StartError> {
+    let Some(port) = port else { return Ok(None) };
+    let opened = crate::udp::bind(port.address);
+    opened.map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
 }
 
 /// Publications are spread over the workers' arbiters in turn.
@@ -326,6 +398,7 @@ fn open(port: Option<&Port>) -> Result<Option<TcpListener>, StartError> {
 fn announce(addresses: &Addresses) {
     let named = [
         ("RTMP", addresses.rtmp),
+        ("RTMFP", addresses.rtmfp),
         ("HTTP", addresses.http),
         ("links of other nodes", addresses.servers),
     ];

@@ -8,9 +8,11 @@ use actix::prelude::*;
 use ramona_script::{ClientId, ListenerId, PublicationId, ServerId};
 
 use crate::directory::Directory;
+use crate::groups::Groups;
 use crate::messages::script::ToScript;
 use crate::metrics::Metrics;
 use crate::outbox::Ticketed;
+use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_session::RtmpConfig;
 
 /// Numbers that name things of one node; never reused.
@@ -55,6 +57,10 @@ pub(crate) struct Services {
     pub metrics: Arc<Metrics>,
     /// New numbers.
     pub ids: Arc<Ids>,
+    /// NetGroups.
+    pub(crate) groups: Arc<Groups>,
+    /// How RTMFP sessions behave.
+    pub(crate) rtmfp: RtmfpConfig,
     /// How RTMP sessions behave.
     pub rtmp: RtmpConfig,
 }

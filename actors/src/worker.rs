@@ -15,8 +15,10 @@ use ramona_script::{ClientId, ListenerId};
 
 use crate::messages::client::ToSession;
 use crate::messages::media::{Deliver, RunChanged, StreamKey, Welcome};
+use crate::messages::rtmfp::{Datagrams, ToRtmfpSession};
 use crate::metrics::{ActorKind, Alive, Metrics, Protocol};
 use crate::outbox::{Backlog, Outbox, Ticketed};
+use crate::rtmfp_session::RtmfpHub;
 
 /// Batches of all publications that may wait for one worker. A batch holds what one read of a
 /// publisher's socket held; at 10,000 batches a second this is six seconds of a stopped arbiter.
@@ -93,6 +95,7 @@ pub(crate) struct Local {
     pub(crate) index: usize,
     viewers: RefCell<HashMap<StreamKey, Vec<Slot>>>,
     sessions: RefCell<HashMap<ClientId, Recipient<ToSession>>>,
+    rtmfp: RefCell<Option<Rc<RtmfpHub>>>,
     /// Read buffer of all sessions here: a session reads, then leaves it empty.
     pub(crate) scratch: RefCell<Box<[u8]>>,
 }
@@ -110,8 +113,19 @@ impl Local {
             index,
             viewers: RefCell::default(),
             sessions: RefCell::default(),
+            rtmfp: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BUFFER].into()),
         }
+    }
+
+    /// The RTMFP sessions of this arbiter, once the node has an RTMFP port.
+    pub(crate) fn rtmfp(&self) -> Option<Rc<RtmfpHub>> {
+        self.rtmfp.borrow().clone()
+    }
+
+    /// Gives the arbiter its RTMFP sessions.
+    pub(crate) fn set_rtmfp(&self, hub: Rc<RtmfpHub>) {
+        *self.rtmfp.borrow_mut() = Some(hub);
     }
 
     /// Remembers a session, to tell it when the node stops.
@@ -204,14 +218,20 @@ impl Handler<Ticketed<Deliver>> for Worker {
         let viewers = self.local.viewers.borrow();
         let mut sent = [Sent::default(); Protocol::ALL.len()];
         let slots = viewers.get(&batch.stream).map(Vec::as_slice).unwrap_or_default();
-        for slots in slots.chunks(AHEAD) {
-            for slot in slots {
-                std::hint::black_box(slot.viewer.is_idle());
+        let mut deliver = || {
+            for slots in slots.chunks(AHEAD) {
+                for slot in slots {
+                    std::hint::black_box(slot.viewer.is_idle());
+                }
+                for slot in slots.iter().filter(|slot| slot.joined) {
+                    let done = slot.viewer.deliver(&batch.frames, batch.has_video, batch.after_gap);
+                    sent[slot.viewer.protocol() as usize].add(done);
+                }
             }
-            for slot in slots.iter().filter(|slot| slot.joined) {
-                let done = slot.viewer.deliver(&batch.frames, batch.has_video, batch.after_gap);
-                sent[slot.viewer.protocol() as usize].add(done);
-            }
+        };
+        match self.local.rtmfp() {
+            Some(hub) => hub.turn(deliver),
+            None => deliver(),
         }
         self.count(sent);
     }
@@ -277,6 +297,28 @@ impl Handler<StopSessions> for Worker {
     fn handle(&mut self, _: StopSessions, _: &mut Self::Context) {
         for session in self.local.sessions.borrow().values() {
             session.do_send(ToSession::Shutdown);
+        }
+    }
+}
+
+impl Handler<Ticketed<Datagrams>> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, message: Ticketed<Datagrams>, _: &mut Self::Context) {
+        let _handling = self.metrics.handling(ActorKind::Worker);
+        if let Some(hub) = self.local.rtmfp() {
+            hub.take(message.message);
+        }
+    }
+}
+
+impl Handler<ToRtmfpSession> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, message: ToRtmfpSession, _: &mut Self::Context) {
+        let _handling = self.metrics.handling(ActorKind::Worker);
+        if let Some(hub) = self.local.rtmfp() {
+            hub.order(message);
         }
     }
 }

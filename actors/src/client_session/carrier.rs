@@ -91,6 +91,13 @@ pub(crate) trait Carrier: Unpin + 'static {
     {
         let _ = session;
     }
+    /// Members of a NetGroup that the client should meet; only RTMFP clients join groups.
+    fn members(session: &mut ClientSession<Self>, join: u64, members: &[[u8; 32]])
+    where
+        Self: Sized,
+    {
+        let _ = (session, join, members);
+    }
     /// The actor is over.
     fn stopped(session: &mut ClientSession<Self>)
     where

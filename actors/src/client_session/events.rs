@@ -244,6 +244,8 @@ impl<C: Carrier> ClientSession<C> {
                 self.set_listener(listener, audio, video, sample_access);
             }
             ToSession::PublicationClosed { run, status } => self.close_publication(run, status),
+            ToSession::Members { join, members } => C::members(self, join, &members),
+            ToSession::Poke => {}
             ToSession::Broken(reason) => return self.close(ctx, &reason),
             ToSession::Shutdown => self.carrier.speak(|m| m.close(CloseKind::AppShutdown)),
         }

@@ -12,6 +12,7 @@
 
 mod carrier;
 mod events;
+mod numbers;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use tracing::{Span, debug, info};
 
 pub(crate) use carrier::Carrier;
 pub(crate) use events::Frames;
+pub(crate) use numbers::ViewerNumbers;
 
 use crate::directory::{Claim, Subscription};
 use crate::messages::client::ToSession;
@@ -279,6 +281,7 @@ impl<C: Carrier> ClientSession<C> {
 
     /// Tells everybody who knew this client, in the order of events of section 3.1.
     fn settle(&mut self) {
+        C::settle(self);
         let publishing: Vec<_> =
             self.publishing.drain().map(|(_, publishing)| publishing).collect();
         for publishing in publishing {
@@ -288,10 +291,14 @@ impl<C: Carrier> ClientSession<C> {
         for playing in playing {
             self.end_playing(playing);
         }
-        C::settle(self);
         if self.state == State::Open {
             self.script.push(ToScript::Disconnect(self.client));
         }
+    }
+
+    /// An event that must not be refused, such as those at a client's end.
+    pub(crate) fn push_script(&self, message: ToScript) {
+        self.script.push(message);
     }
 
     fn end_publishing(&self, publishing: Publishing) {

@@ -62,6 +62,15 @@ pub enum ToSession {
         /// `NetStream.<code>` and description.
         status: Option<(Bytes, Bytes)>,
     },
+    /// Members of a NetGroup that the client should meet.
+    Members {
+        /// The session's own number of its join.
+        join: u64,
+        /// Peer ids.
+        members: Vec<[u8; 32]>,
+    },
+    /// Events wait in the carrier: somebody else gave it input.
+    Poke,
     /// The transport of this client broke, or a bound was passed: end the session.
     Broken(String),
     /// The node stops.

@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod cluster;
+pub mod group;
 pub mod media;
+pub mod rtmfp;
 pub mod script;
 pub mod stream;

@@ -11,6 +11,8 @@ use ramona_script::{
 
 use super::client::ToSession;
 use super::cluster::ServerHandle;
+use super::group::GroupId;
+use super::rtmfp::{HandshakeQuestion, Redirects};
 use super::stream::ToPublication;
 
 /// Message to the script bridge. Events of one client arrive in the order of the API's section
@@ -70,6 +72,43 @@ pub enum ToScript {
         run: PublicationId,
         /// The message.
         message: Option<Bytes>,
+    },
+    /// EVT-13.
+    JoinGroup {
+        /// Who joined.
+        client: ClientId,
+        /// Which NetGroup.
+        group: GroupId,
+    },
+    /// EVT-14.
+    UnjoinGroup {
+        /// Who left.
+        client: ClientId,
+        /// Which NetGroup.
+        group: GroupId,
+    },
+    /// CLI-37.
+    AddressChanged {
+        /// Whose.
+        client: ClientId,
+        /// `ip:port` from now on.
+        address: String,
+    },
+    /// EVT-08.
+    Handshake {
+        /// What the handler is told.
+        question: HandshakeQuestion,
+        /// Where the answer goes.
+        answer: Recipient<Redirects>,
+    },
+    /// EVT-09.
+    RendezvousUnknown {
+        /// Who is sought.
+        peer: [u8; 32],
+        /// Comes back with the answer.
+        number: u64,
+        /// Where the answer goes.
+        answer: Recipient<Redirects>,
     },
     /// EVT-10.
     ServerUp {

@@ -12,6 +12,7 @@ mod text;
 pub use histogram::{Histogram, Quantiles, Snapshot};
 pub use rate::RateMeter;
 pub use registry::{
-    ActorKind, ActorStats, Alive, Handling, LinkStats, MediaStats, Metrics, Protocol, ScriptStats,
+    ActorKind, ActorStats, Alive, Handling, LinkStats, MediaStats, Metrics, Protocol, RtmfpStats,
+    ScriptStats,
 };
 pub use text::prometheus;

@@ -15,6 +15,12 @@ pub enum ActorKind {
     RtmpListener,
     /// One RTMP connection.
     RtmpSession,
+    /// The RTMFP port: datagrams, handshakes, introductions.
+    RtmfpEndpoint,
+    /// One RTMFP session.
+    RtmfpSession,
+    /// One NetGroup.
+    Group,
     /// One published or awaited name.
     Publication,
     /// One per arbiter: starts sessions, hands batches to viewers.
@@ -29,9 +35,12 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::RtmpListener,
         Self::RtmpSession,
+        Self::RtmfpEndpoint,
+        Self::RtmfpSession,
+        Self::Group,
         Self::Publication,
         Self::Worker,
         Self::ScriptBridge,
@@ -44,6 +53,9 @@ impl ActorKind {
         match self {
             Self::RtmpListener => "rtmp_listener",
             Self::RtmpSession => "rtmp_session",
+            Self::RtmfpEndpoint => "rtmfp_endpoint",
+            Self::RtmfpSession => "rtmfp_session",
+            Self::Group => "group",
             Self::Publication => "publication",
             Self::Worker => "worker",
             Self::ScriptBridge => "script_bridge",
@@ -98,18 +110,21 @@ impl Drop for Handling<'_> {
 pub enum Protocol {
     /// RTMP over TCP.
     Rtmp,
+    /// RTMFP over UDP.
+    Rtmfp,
     /// Publications that a script feeds (`mona:publish`).
     Script,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 2] = [Self::Rtmp, Self::Script];
+    pub const ALL: [Self; 3] = [Self::Rtmp, Self::Rtmfp, Self::Script];
 
     /// Its name in logs and labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
+            Self::Rtmfp => "rtmfp",
             Self::Script => "script",
         }
     }
@@ -193,6 +208,27 @@ impl ScriptStats {
     }
 }
 
+/// Counters of the RTMFP port.
+#[derive(Debug, Default)]
+pub struct RtmfpStats {
+    /// Datagrams received.
+    pub datagrams_in: AtomicU64,
+    /// Datagrams that were no packet, of no session, forged, replayed or cut.
+    pub datagrams_ignored: AtomicU64,
+    /// Datagrams that a busy worker had no room for: lost as if on their way.
+    pub datagrams_dropped: AtomicU64,
+    /// Datagrams that the kernel did not take.
+    pub sends_dropped: AtomicU64,
+    /// Handshakes not answered because of a limit.
+    pub handshakes_limited: AtomicU64,
+    /// Questions to scripts that were not asked because too many were open.
+    pub questions_dropped: AtomicU64,
+    /// Peers introduced to each other.
+    pub introductions: AtomicU64,
+    /// Peers that nobody knew.
+    pub unknown_peers: AtomicU64,
+}
+
 /// All counters of a node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -206,6 +242,8 @@ pub struct Metrics {
     links: Mutex<BTreeMap<String, Arc<LinkStats>>>,
     /// Connections refused or ended because a peer broke a protocol.
     pub protocol_errors: AtomicU64,
+    /// What the RTMFP port dropped and refused.
+    pub rtmfp: RtmfpStats,
     /// Connections refused because a limit of the node was reached.
     pub connections_refused: AtomicU64,
     /// Groups of pictures that outgrew the cache (see `media.cache` keys).
@@ -223,6 +261,7 @@ impl Default for Metrics {
             script: ScriptStats::default(),
             links: Mutex::default(),
             protocol_errors: AtomicU64::new(0),
+            rtmfp: RtmfpStats::default(),
             connections_refused: AtomicU64::new(0),
             cache_overflows: AtomicU64::new(0),
             worker_gaps: AtomicU64::new(0),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{ActorKind, ActorStats, LinkStats, MediaStats, Metrics, Protocol};
+use super::{ActorKind, ActorStats, LinkStats, MediaStats, Metrics, Protocol, RtmfpStats};
 
 /// All counters as Prometheus reads them.
 pub fn prometheus(metrics: &Metrics) -> String {
@@ -15,6 +15,7 @@ pub fn prometheus(metrics: &Metrics) -> String {
     media(&mut out, metrics);
     script(&mut out, metrics);
     links(&mut out, metrics);
+    rtmfp(&mut out, &metrics.rtmfp);
     out.one(
         "ramona_protocol_errors_total",
         "counter",
@@ -158,6 +159,45 @@ fn links(out: &mut Text, metrics: &Metrics) {
         for (node, stats) in &links {
             out.sample(name, &[("node", node)], read(stats));
         }
+    }
+}
+
+fn rtmfp(out: &mut Text, stats: &RtmfpStats) {
+    for (name, help, counter) in [
+        ("ramona_rtmfp_in_datagrams_total", "Datagrams received.", &stats.datagrams_in),
+        (
+            "ramona_rtmfp_ignored_datagrams_total",
+            "Datagrams that were no packet, of no session, forged, replayed or cut.",
+            &stats.datagrams_ignored,
+        ),
+        (
+            "ramona_rtmfp_dropped_datagrams_total",
+            "Datagrams that a busy worker had no room for.",
+            &stats.datagrams_dropped,
+        ),
+        (
+            "ramona_rtmfp_dropped_sends_total",
+            "Datagrams that the kernel did not take.",
+            &stats.sends_dropped,
+        ),
+        (
+            "ramona_rtmfp_limited_handshakes_total",
+            "Handshakes not answered because of a limit.",
+            &stats.handshakes_limited,
+        ),
+        (
+            "ramona_rtmfp_dropped_questions_total",
+            "Questions to scripts not asked because too many were open.",
+            &stats.questions_dropped,
+        ),
+        (
+            "ramona_rtmfp_introductions_total",
+            "Peers introduced to each other.",
+            &stats.introductions,
+        ),
+        ("ramona_rtmfp_unknown_peers_total", "Peers that nobody knew.", &stats.unknown_peers),
+    ] {
+        out.one(name, "counter", help, || counter.load(Relaxed));
     }
 }
 

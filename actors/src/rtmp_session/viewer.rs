@@ -3,8 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -12,38 +10,21 @@ use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate};
 use ramona_rtmp::{OUT_CHUNK_SIZE, StreamId, continuation_header, media_header};
 use ramona_script::MediaQos;
 use smallvec::SmallVec;
-use tracing::warn;
 
 use super::carrier::RtmpCarrier;
-use crate::client_session::Carrier;
+use crate::client_session::{Carrier, ViewerNumbers};
 use crate::messages::client::ToSession;
-use crate::metrics::{Protocol, RateMeter};
-use crate::services::epoch_ms;
+use crate::metrics::Protocol;
 use crate::transport::{Inline, Piece};
 use crate::worker::{Sent, Viewer};
-
-/// One log line of dropped frames at most this often.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(crate) struct RtmpViewer {
     carrier: Rc<RtmpCarrier>,
     session: Recipient<ToSession>,
     stream: StreamId,
-    name: Bytes,
     pub(super) gate: RefCell<ViewerGate>,
-    qos: Arc<MediaQos>,
-    numbers: RefCell<Numbers>,
+    numbers: RefCell<ViewerNumbers>,
     closing: Cell<bool>,
-}
-
-/// Counted here without atomics, shown to scripts once a second.
-#[derive(Default)]
-struct Numbers {
-    bytes: [u64; 3],
-    meters: [RateMeter; 3],
-    last_ms: u32,
-    dropped: u64,
-    last_log: Option<Instant>,
 }
 
 impl RtmpViewer {
@@ -59,10 +40,8 @@ impl RtmpViewer {
             carrier,
             session,
             stream,
-            name,
             gate: RefCell::new(ViewerGate::new(limits)),
-            qos,
-            numbers: RefCell::default(),
+            numbers: RefCell::new(ViewerNumbers::new(name, qos)),
             closing: Cell::new(false),
         }
     }
@@ -105,7 +84,7 @@ impl RtmpViewer {
         }
         transport.send(&pieces);
         if sent.dropped > 0 {
-            self.note_drops(sent.dropped);
+            self.numbers.borrow_mut().dropped(sent.dropped, transport.queued_bytes());
         }
         sent
     }
@@ -132,28 +111,6 @@ impl RtmpViewer {
             start = end;
         }
         true
-    }
-
-    fn note_drops(&self, dropped: u64) {
-        let mut numbers = self.numbers.borrow_mut();
-        numbers.dropped += dropped;
-        self.qos.video.dropped_frames.store(numbers.dropped, Relaxed);
-        if numbers.last_log.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
-            numbers.last_log = Some(Instant::now());
-            warn!(
-                name = %self.name.escape_ascii(),
-                dropped = numbers.dropped,
-                queued = self.carrier.transport.queued_bytes(),
-                "viewer too slow, frames dropped to the next key frame"
-            );
-        }
-    }
-}
-
-impl Numbers {
-    fn count(&mut self, frame: &MediaFrame, time: u32) {
-        self.bytes[frame.kind as usize] += frame.payload.len() as u64;
-        self.last_ms = time;
     }
 }
 
@@ -192,17 +149,6 @@ impl Viewer for RtmpViewer {
     }
 
     fn measure(&self) {
-        let mut numbers = self.numbers.borrow_mut();
-        let now = epoch_ms();
-        let Numbers { bytes, meters, last_ms, .. } = &mut *numbers;
-        let shown = [&self.qos.audio, &self.qos.video, &self.qos.data];
-        for ((bytes, meter), qos) in bytes.iter_mut().zip(meters).zip(shown) {
-            if *bytes > 0 {
-                qos.last_sending_ms.store(now, Relaxed);
-            }
-            meter.add(now, std::mem::take(bytes));
-            qos.byte_rate.store(meter.per_second(now), Relaxed);
-        }
-        self.qos.last_time_ms.store(*last_ms, Relaxed);
+        self.numbers.borrow_mut().measure();
     }
 }

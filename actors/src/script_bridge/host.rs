@@ -15,17 +15,35 @@ use ramona_script::{
 
 use super::outgoing::{ClientOut, PublicationOut, ServerOut, owned};
 use crate::directory::Directory;
+use crate::groups::Groups;
 use crate::messages::client::ToSession;
 use crate::messages::cluster::{ServerHandle, ToServer};
+use crate::messages::group::GroupId;
 use crate::messages::stream::ToPublication;
 use crate::metrics::Metrics;
 use crate::services::{Ids, epoch_ms};
 
-/// The directory, once the node has made it: it needs the bridge, and the bridge needs it.
-pub(super) type LateDirectory = Arc<OnceLock<Arc<Directory>>>;
+/// Registries that the node makes after the bridge: they need it, and it needs them.
+#[derive(Default)]
+pub(crate) struct Late(OnceLock<(Arc<Directory>, Arc<Groups>)>);
+
+impl Late {
+    /// Gives them to the bridge, once.
+    pub(crate) fn set(&self, directory: Arc<Directory>, groups: Arc<Groups>) {
+        let _ = self.0.set((directory, groups));
+    }
+
+    fn directory(&self) -> Option<&Arc<Directory>> {
+        self.0.get().map(|(directory, _)| directory)
+    }
+
+    fn groups(&self) -> Option<&Arc<Groups>> {
+        self.0.get().map(|(_, groups)| groups)
+    }
+}
 
 pub(super) struct BridgeHost {
-    directory: LateDirectory,
+    late: Arc<Late>,
     ids: Arc<Ids>,
     metrics: Arc<Metrics>,
     servers: RefCell<HashMap<ServerId, ServerOut>>,
@@ -47,9 +65,9 @@ struct Dirty {
 }
 
 impl BridgeHost {
-    pub(super) fn new(directory: LateDirectory, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(late: Arc<Late>, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
         Self {
-            directory,
+            late,
             ids,
             metrics,
             servers: RefCell::default(),
@@ -216,7 +234,7 @@ impl Host for BridgeHost {
     }
 
     fn publish(&self, name: &Bytes, _record: bool) -> Result<PublicationInfo, PublishError> {
-        let directory = self.directory.get().ok_or(PublishError::Refused)?;
+        let directory = self.late.directory().ok_or(PublishError::Refused)?;
         let run = self.ids.publication();
         let claim = directory.claim(name, run)?;
         let qos = Arc::<MediaQos>::default();
@@ -242,7 +260,7 @@ impl Host for BridgeHost {
         if let Some(mut out) = self.pushed.borrow_mut().remove(&publication) {
             out.flush(&self.metrics.script);
             out.control().do_send(ToPublication::Close { run: publication, status });
-            if let Some(directory) = self.directory.get() {
+            if let Some(directory) = self.late.directory() {
                 directory.release(&out.name, publication);
             }
             return;
@@ -298,6 +316,12 @@ impl Host for BridgeHost {
             }
             LogLevel::Debug => tracing::enabled!(target: "script", tracing::Level::DEBUG),
             LogLevel::Trace => tracing::enabled!(target: "script", tracing::Level::TRACE),
+        }
+    }
+
+    fn group_changed(&self, group: [u8; 32], peer: [u8; 32], member: bool) {
+        if let Some(groups) = self.late.groups() {
+            groups.set_virtual(GroupId(group), peer, member);
         }
     }
 

@@ -11,21 +11,22 @@ mod outgoing;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use ramona_script::{ClientId, Engine, EngineConfig, Host, PublicationId, ServerId};
 use tracing::{debug, error, info};
 
-use crate::directory::Directory;
 use crate::messages::client::ToSession;
+use crate::messages::rtmfp::{HandshakeQuestion, Redirects};
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, Metrics};
 use crate::outbox::Ticketed;
 use crate::services::Ids;
 use host::BridgeHost;
+pub(crate) use host::Late;
 
 /// EVT-05, CLI-38 and the root's reload check.
 const TICK: Duration = Duration::from_secs(2);
@@ -67,11 +68,11 @@ impl ScriptBridge {
     /// The Lua state cannot be made.
     pub(crate) fn new(
         config: ScriptConfig,
-        directory: Arc<OnceLock<Arc<Directory>>>,
+        late: Arc<Late>,
         ids: Arc<Ids>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ramona_script::EngineError> {
-        let host = Rc::new(BridgeHost::new(directory, ids, metrics.clone()));
+        let host = Rc::new(BridgeHost::new(late, ids, metrics.clone()));
         let engine = Engine::new(
             EngineConfig {
                 dir: config.dir,
@@ -158,6 +159,20 @@ impl ScriptBridge {
             }
             ToScript::Media { run, frames } => self.engine.media(run, &frames),
             ToScript::Metadata { run, message } => self.engine.metadata(run, message),
+            ToScript::JoinGroup { client, group } => self.engine.join_group(client, group.0),
+            ToScript::UnjoinGroup { client, group } => self.engine.unjoin_group(client, group.0),
+            ToScript::AddressChanged { client, address } => {
+                self.engine.address_changed(client, &address);
+            }
+            ToScript::Handshake { question, answer } => {
+                let HandshakeQuestion { number, address, path, query, attempts } = question;
+                let to = self.engine.handshake(&address, &path, &query, attempts);
+                answer.do_send(Redirects { number, to });
+            }
+            ToScript::RendezvousUnknown { peer, number, answer } => {
+                let to = self.engine.rendezvous_unknown(peer);
+                answer.do_send(Redirects { number, to });
+            }
             ToScript::ServerUp { info, handle } => {
                 let server = info.id;
                 self.host.add_server(server, handle);

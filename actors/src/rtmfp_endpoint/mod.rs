@@ -1,0 +1,443 @@
+//! RtmfpEndpoint: the UDP port of RTMFP.
+//!
+//! It receives all datagrams in batches, runs handshakes ([`rtmfp::Endpoint`]), and hands the
+//! datagrams of open sessions to the workers that hold them, one message per worker and turn. Key
+//! agreements run on the blocking pool. It introduces peers to each other and asks the script
+//! where hellos and unknown peers shall go; whoever asks repeats the question, so questions are
+//! bounded and a slow script costs nothing but time.
+
+mod questions;
+mod rendezvous;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use futures_util::stream;
+use ramona_rtmfp as rtmfp;
+use ramona_rtmfp::{EndpointEvent, EndpointOutput, PeerId, Route, SessionId};
+use tracing::{debug, error, info, warn};
+
+use crate::messages::rtmfp::{Datagrams, Redirects, SessionOrder, ToEndpoint, ToRtmfpSession};
+use crate::metrics::{ActorKind, Alive, Metrics};
+use crate::outbox::{Offer, Outbox};
+use crate::rtmfp_session::{self, RtmfpHub};
+use crate::services::Services;
+use crate::udp::{ReceiveBuffers, Udp};
+use crate::worker::{StartSession, WorkerHandle};
+use questions::Questions;
+use rendezvous::Rendezvous;
+
+/// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
+const BATCHES_PER_TURN: usize = 8;
+
+/// Bytes of datagrams that may wait for one worker; beyond, they are lost as if on their way.
+const DATAGRAM_BACKLOG: usize = 16 << 20;
+
+/// How RTMFP listens.
+#[derive(Clone, Debug)]
+pub struct RtmfpEndpointConfig {
+    /// Port that clients reach, for `"again"` (RED-06).
+    pub port: u16,
+    /// Public host of this node, for `"again"`.
+    pub host: Option<String>,
+}
+
+/// See the module's text.
+pub(crate) struct RtmfpEndpoint {
+    endpoint: rtmfp::Endpoint,
+    socket: std::net::UdpSocket,
+    udp: Option<Rc<Udp>>,
+    buffers: ReceiveBuffers,
+    /// By which of our addresses the datagram in hand came.
+    own: Option<IpAddr>,
+    services: Arc<Services>,
+    metrics: Arc<Metrics>,
+    workers: Vec<WorkerOut>,
+    routes: HashMap<SessionId, usize>,
+    next_worker: usize,
+    rendezvous: Rendezvous,
+    questions: Questions,
+    timer: Option<(SpawnHandle, Instant)>,
+    limited: u64,
+    _alive: Alive,
+}
+
+struct WorkerOut {
+    handle: WorkerHandle,
+    orders: Recipient<ToRtmfpSession>,
+    datagrams: Outbox<Datagrams>,
+    batch: Datagrams,
+}
+
+struct Readable(std::io::Result<()>);
+
+/// The node stops: no more handshakes.
+pub(crate) struct StopEndpoint;
+
+impl Message for StopEndpoint {
+    type Result = ();
+}
+
+impl RtmfpEndpoint {
+    pub(crate) fn new(
+        socket: std::net::UdpSocket,
+        endpoint: rtmfp::Endpoint,
+        config: RtmfpEndpointConfig,
+        services: Arc<Services>,
+        workers: &[WorkerHandle],
+    ) -> Self {
+        let metrics = services.metrics.clone();
+        let backlog = &metrics.actor(ActorKind::RtmfpEndpoint).backlog;
+        let workers = workers.iter().map(|worker| WorkerOut {
+            handle: worker.clone(),
+            orders: worker.to.clone().recipient(),
+            datagrams: Outbox::new(worker.to.clone(), backlog.clone(), DATAGRAM_BACKLOG),
+            batch: Datagrams::default(),
+        });
+        let alive = metrics.alive(ActorKind::RtmfpEndpoint);
+        Self {
+            endpoint,
+            socket,
+            udp: None,
+            buffers: ReceiveBuffers::new(),
+            own: None,
+            workers: workers.collect(),
+            routes: HashMap::new(),
+            next_worker: 0,
+            rendezvous: Rendezvous::default(),
+            questions: Questions::new(config, services.script.clone()),
+            timer: None,
+            limited: 0,
+            _alive: alive,
+            metrics,
+            services,
+        }
+    }
+
+    /// Reads what is there, within bounds.
+    fn receive(&mut self, ctx: &mut Context<Self>) {
+        let Some(udp) = self.udp.clone() else { return };
+        let mut buffers = std::mem::replace(&mut self.buffers, ReceiveBuffers::empty());
+        for _ in 0..BATCHES_PER_TURN {
+            let now = Instant::now();
+            let received = udp.receive(&mut buffers, |from, own, datagram| {
+                self.take(now, from, own, datagram, ctx);
+            });
+            match received {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!(%error, "cannot receive");
+                    break;
+                }
+            }
+        }
+        self.buffers = buffers;
+        for worker in &mut self.workers {
+            worker.flush(&self.metrics);
+        }
+        self.advance(ctx);
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        datagram: &mut [u8],
+        ctx: &mut Context<Self>,
+    ) {
+        self.metrics.rtmfp.datagrams_in.fetch_add(1, Relaxed);
+        match self.endpoint.handle_datagram(now, from, datagram) {
+            Route::Session(id) => {
+                let Some(worker) = self.routes.get(&id) else { return };
+                let batch = &mut self.workers[*worker].batch;
+                batch.bytes.extend_from_slice(datagram);
+                batch.items.push((id, from, own, datagram.len()));
+            }
+            Route::Handled => {
+                // Its answer leaves from the address that it came to.
+                self.own = own;
+                self.drain(ctx);
+                self.own = None;
+            }
+        }
+    }
+
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        self.drain(ctx);
+        if let Some(udp) = &self.udp {
+            udp.flush();
+        }
+        self.count();
+    }
+
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            match self.endpoint.poll_output() {
+                EndpointOutput::Transmit { to, bytes } => {
+                    if let Some(udp) = &self.udp {
+                        udp.send(to, self.own, &bytes);
+                    }
+                }
+                EndpointOutput::Event(event) => self.on_event(event, ctx),
+                EndpointOutput::Timeout(at) => {
+                    self.arm_timer(at, ctx);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: EndpointEvent, ctx: &mut Context<Self>) {
+        match event {
+            EndpointEvent::Hello { from, epd, tag } => {
+                let answer = ctx.address().recipient();
+                if !self.questions.ask_handshake(from, self.own, &epd, tag, answer) {
+                    self.metrics.rtmfp.questions_dropped.fetch_add(1, Relaxed);
+                }
+            }
+            EndpointEvent::Introduce { from, peer, epd, tag } => {
+                self.introduce(from, peer, epd, tag, ctx);
+            }
+            EndpointEvent::Agree(job) => {
+                let to = ctx.address();
+                actix_rt::task::spawn_blocking(move || {
+                    to.do_send(ToEndpoint::Agreed(Box::new(job.run())));
+                });
+            }
+            EndpointEvent::SessionOpened { session, .. } => self.start_session(session),
+            EndpointEvent::SessionReplaced { session } => {
+                self.order(session, SessionOrder::Discard);
+            }
+            EndpointEvent::OpenFailed { .. } => {}
+        }
+    }
+
+    /// Introduces two peers: the asker is told where the other one is, the other one is asked to
+    /// answer (spec 4.3). The answer to the asker goes first.
+    fn introduce(
+        &mut self,
+        from: SocketAddr,
+        peer: PeerId,
+        epd: bytes::Bytes,
+        tag: bytes::Bytes,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(known) = self.rendezvous.find(peer) else {
+            self.metrics.rtmfp.unknown_peers.fetch_add(1, Relaxed);
+            let answer = ctx.address().recipient();
+            if !self.questions.ask_rendezvous(from, self.own, peer, tag, answer) {
+                self.metrics.rtmfp.questions_dropped.fetch_add(1, Relaxed);
+            }
+            return;
+        };
+        debug!(%peer, %from, "introduction");
+        self.metrics.rtmfp.introductions.fetch_add(1, Relaxed);
+        let (session, addresses) = (known.session, known.addresses());
+        let replies = self.rendezvous.reply_addresses(from, &addresses);
+        self.endpoint.redirect(Instant::now(), from, &tag, &addresses);
+        for reply in replies {
+            let (epd, tag) = (epd.clone(), tag.clone());
+            self.order(session, SessionOrder::ForwardHello { epd, reply, tag });
+        }
+    }
+
+    fn start_session(&mut self, session: Box<rtmfp::Session>) {
+        let index = self.next_worker % self.workers.len();
+        self.next_worker += 1;
+        self.routes.insert(session.id(), index);
+        let services = self.services.clone();
+        self.workers[index].handle.to.do_send(StartSession(Box::new(move |local| {
+            match local.rtmfp() {
+                Some(hub) => rtmfp_session::start_here(session, local, &hub, services),
+                None => error!("RTMFP session lost: its arbiter has no socket"),
+            }
+        })));
+    }
+
+    fn order(&self, session: SessionId, order: SessionOrder) {
+        if let Some(worker) = self.routes.get(&session) {
+            self.workers[*worker].orders.do_send(ToRtmfpSession { session, order });
+        }
+    }
+
+    fn arm_timer(&mut self, at: Option<Instant>, ctx: &mut Context<Self>) {
+        let Some(at) = at else { return };
+        if let Some((handle, armed)) = self.timer {
+            if armed <= at {
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let wait = at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let handle = ctx.run_later(wait, |endpoint, ctx| {
+            endpoint.timer = None;
+            endpoint.endpoint.handle_timeout(Instant::now());
+            endpoint.advance(ctx);
+        });
+        self.timer = Some((handle, at));
+    }
+
+    fn count(&mut self) {
+        let stats = self.endpoint.stats();
+        let shown = &self.metrics.rtmfp;
+        let ignored = stats.too_short + stats.unknown_session + stats.malformed + stats.bad_cookies;
+        shown.datagrams_ignored.store(ignored, Relaxed);
+        let limited = stats.answers_limited
+            + stats.introductions_limited
+            + stats.keyings_busy
+            + stats.keyings_limited
+            + stats.queue_dropped;
+        shown.handshakes_limited.store(limited, Relaxed);
+        if self.limited == 0 && limited > 0 {
+            warn!(limited, "RTMFP handshakes limited: see ramona_rtmfp_limited_handshakes_total");
+        }
+        self.limited = limited;
+    }
+}
+
+impl WorkerOut {
+    fn flush(&mut self, metrics: &Metrics) {
+        if self.batch.items.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let bytes = batch.bytes.len();
+        match self.datagrams.offer(batch, bytes) {
+            Offer::Accepted | Offer::Gone(_) => {}
+            Offer::Full(batch) => {
+                let lost = batch.items.len() as u64;
+                metrics.rtmfp.datagrams_dropped.fetch_add(lost, Relaxed);
+            }
+        }
+    }
+}
+
+impl Actor for RtmfpEndpoint {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let udp = match Udp::new(&self.socket) {
+            Ok(udp) => Rc::new(udp),
+            Err(error) => return error!(%error, "RTMFP.port cannot be used"),
+        };
+        self.udp = Some(udp.clone());
+        for worker in &self.workers {
+            let Ok(socket) = self.socket.try_clone() else {
+                error!("RTMFP.port cannot be shared between threads");
+                continue;
+            };
+            let endpoint = ctx.address().recipient();
+            let metrics = self.metrics.clone();
+            worker.handle.to.do_send(StartSession(Box::new(move |local| {
+                match Udp::new(&socket) {
+                    Ok(udp) => local.set_rtmfp(RtmfpHub::new(udp, endpoint, metrics)),
+                    Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
+                }
+            })));
+        }
+        ctx.add_stream(stream::unfold(udp, |udp| async move {
+            let ready = udp.readable().await;
+            Some((Readable(ready), udp))
+        }));
+        info!(peer_id = %self.endpoint.identity().peer_id(), "RTMFP certificate");
+    }
+}
+
+impl StreamHandler<Readable> for RtmfpEndpoint {
+    fn handle(&mut self, item: Readable, ctx: &mut Self::Context) {
+        let metrics = self.metrics.clone();
+        let _handling = metrics.handling(ActorKind::RtmfpEndpoint);
+        match item.0 {
+            Ok(()) => self.receive(ctx),
+            Err(error) => warn!(%error, "RTMFP port"),
+        }
+    }
+}
+
+impl Handler<ToEndpoint> for RtmfpEndpoint {
+    type Result = ();
+
+    fn handle(&mut self, message: ToEndpoint, ctx: &mut Self::Context) {
+        let metrics = self.metrics.clone();
+        let _handling = metrics.handling(ActorKind::RtmfpEndpoint);
+        match message {
+            ToEndpoint::Confirmed(session) => {
+                if let Some(older) = self.endpoint.confirm_session(session) {
+                    self.order(older, SessionOrder::Replaced);
+                }
+            }
+            ToEndpoint::Connected { session, peer, address } => {
+                self.rendezvous.add(session, peer, address);
+            }
+            ToEndpoint::PeerInfo { session, addresses } => {
+                self.rendezvous.set_reported(session, &addresses);
+            }
+            ToEndpoint::Moved { session, to } => {
+                self.endpoint.move_session(session, to);
+                self.rendezvous.set_address(session, to);
+            }
+            ToEndpoint::Ended(session) => {
+                self.endpoint.remove_session(session);
+                self.rendezvous.remove(session);
+                self.routes.remove(&session);
+            }
+            ToEndpoint::Agreed(agreement) => {
+                self.endpoint.handle_agreement(Instant::now(), *agreement);
+            }
+        }
+        self.advance(ctx);
+    }
+}
+
+impl Handler<Redirects> for RtmfpEndpoint {
+    type Result = ();
+
+    /// A script answered. Names are looked up aside; the one who asked may have asked again.
+    fn handle(&mut self, message: Redirects, ctx: &mut Self::Context) {
+        let Some(question) = self.questions.take(message.number) else { return };
+        if message.to.is_empty() {
+            self.answer(question, Vec::new());
+            return self.advance(ctx);
+        }
+        let lookup = self.questions.resolve(&question, message.to);
+        ctx.spawn(lookup.into_actor(self).map(move |addresses, endpoint, ctx| {
+            endpoint.answer(question, addresses);
+            endpoint.advance(ctx);
+        }));
+    }
+}
+
+impl RtmfpEndpoint {
+    fn answer(&mut self, question: questions::Question, addresses: Vec<rtmfp::Address>) {
+        let now = Instant::now();
+        self.own = question.own;
+        match (addresses.is_empty(), question.is_handshake) {
+            (true, true) => self.endpoint.respond(now, question.from, &question.tag),
+            // An unknown peer that no server knows stays unanswered.
+            (true, false) => {}
+            (false, _) => self.endpoint.redirect(now, question.from, &question.tag, &addresses),
+        }
+        // What was just queued leaves from the address that was asked.
+        while let EndpointOutput::Transmit { to, bytes } = self.endpoint.poll_output() {
+            if let Some(udp) = &self.udp {
+                udp.send(to, self.own, &bytes);
+            }
+        }
+        self.own = None;
+    }
+}
+
+impl Handler<StopEndpoint> for RtmfpEndpoint {
+    type Result = ();
+
+    fn handle(&mut self, _: StopEndpoint, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,192 @@
+//! Questions to the script that are open: where shall this hello go, who knows this peer?
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_rtmfp::{Address, Epd, Origin, PeerId};
+use ramona_rtmp::split_url;
+use ramona_script::Redirect;
+
+use super::RtmfpEndpointConfig;
+use crate::messages::rtmfp::{HandshakeQuestion, Redirects};
+use crate::messages::script::ToScript;
+use crate::outbox::{Backlog, Offer, Outbox, Ticketed};
+
+/// Questions that may be open; further ones are dropped, for who asks repeats the question.
+const MAX_OPEN: usize = 1_024;
+
+/// An unanswered question is forgotten after this: it was repeated since.
+const LIFETIME: Duration = Duration::from_secs(10);
+
+/// Clients whose attempts are counted, and how long (EVT-08).
+const MAX_COUNTED: usize = 8_192;
+const COUNTED_FOR: Duration = Duration::from_secs(120);
+
+/// Addresses of one answer; an initiator keeps at most 24 (RFC 7016 §3.5.1.1.1).
+const MAX_ADDRESSES: usize = 24;
+
+/// How long a host name may take to be looked up.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) struct Questions {
+    config: RtmfpEndpointConfig,
+    script: Outbox<ToScript>,
+    next: u64,
+    open: HashMap<u64, Question>,
+    attempts: HashMap<Bytes, (u32, Instant)>,
+}
+
+/// An open question.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) from: SocketAddr,
+    pub(super) own: Option<IpAddr>,
+    pub(super) tag: Bytes,
+    pub(super) is_handshake: bool,
+    asked: Instant,
+}
+
+impl Questions {
+    pub(super) fn new(config: RtmfpEndpointConfig, script: Recipient<Ticketed<ToScript>>) -> Self {
+        let script = Outbox::from_recipient(script, Arc::new(Backlog::default()), MAX_OPEN);
+        Self { config, script, next: 0, open: HashMap::new(), attempts: HashMap::new() }
+    }
+
+    /// Asks `onHandshake` (EVT-08); false when too many questions are open.
+    pub(super) fn ask_handshake(
+        &mut self,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        epd: &Epd,
+        tag: Bytes,
+        answer: Recipient<Redirects>,
+    ) -> bool {
+        let ancillary = epd.ancillary().cloned().unwrap_or_default();
+        let (path, query) = split_url(&ancillary);
+        let attempts = self.attempt(&tag);
+        let Some(number) = self.open(from, own, tag, true) else { return false };
+        let address = from.to_string();
+        let question = HandshakeQuestion { number, address, path, query, attempts };
+        self.send(number, ToScript::Handshake { question, answer })
+    }
+
+    /// Asks `onRendezVousUnknown` (EVT-09); false when too many questions are open.
+    pub(super) fn ask_rendezvous(
+        &mut self,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        peer: PeerId,
+        tag: Bytes,
+        answer: Recipient<Redirects>,
+    ) -> bool {
+        let Some(number) = self.open(from, own, tag, false) else { return false };
+        self.send(number, ToScript::RendezvousUnknown { peer: peer.0, number, answer })
+    }
+
+    /// The question that an answer belongs to, unless it is forgotten.
+    pub(super) fn take(&mut self, number: u64) -> Option<Question> {
+        self.open.remove(&number)
+    }
+
+    /// Addresses that an answer means. Names are looked up; those that nobody knows are left out.
+    pub(super) fn resolve(
+        &self,
+        question: &Question,
+        redirects: Vec<Redirect>,
+    ) -> impl Future<Output = Vec<Address>> + use<> {
+        let again = question.is_handshake.then(|| {
+            let own = question.own.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+            (self.config.host.clone().or(own).unwrap_or_default(), self.config.port)
+        });
+        async move {
+            let mut addresses: Vec<Address> = Vec::new();
+            for redirect in redirects {
+                let (host, port) = match redirect {
+                    Redirect::Address { host, port } => (host, port),
+                    Redirect::Again => match again.clone() {
+                        Some(again) => again,
+                        None => continue,
+                    },
+                };
+                for socket in lookup(&host, port).await {
+                    let address = Address::new(socket, Origin::Relay);
+                    if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
+                        addresses.push(address);
+                    }
+                }
+            }
+            addresses
+        }
+    }
+
+    fn open(
+        &mut self,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        tag: Bytes,
+        is_handshake: bool,
+    ) -> Option<u64> {
+        if self.open.len() >= MAX_OPEN {
+            self.open.retain(|_, question| question.asked.elapsed() < LIFETIME);
+        }
+        if self.open.len() >= MAX_OPEN {
+            return None;
+        }
+        self.next += 1;
+        let question = Question { from, own, tag, is_handshake, asked: Instant::now() };
+        self.open.insert(self.next, question);
+        Some(self.next)
+    }
+
+    fn send(&mut self, number: u64, message: ToScript) -> bool {
+        match self.script.offer(message, 1) {
+            Offer::Accepted => true,
+            Offer::Full(_) | Offer::Gone(_) => {
+                self.open.remove(&number);
+                false
+            }
+        }
+    }
+
+    /// How often a client asked, told by its tag.
+    fn attempt(&mut self, tag: &Bytes) -> u32 {
+        if self.attempts.len() >= MAX_COUNTED && !self.attempts.contains_key(tag) {
+            self.attempts.retain(|_, (_, last)| last.elapsed() < COUNTED_FOR);
+            if self.attempts.len() >= MAX_COUNTED {
+                return 1;
+            }
+        }
+        // The tag is a slice of a larger buffer.
+        let tag = Bytes::copy_from_slice(tag);
+        let (count, last) = self.attempts.entry(tag).or_insert((0, Instant::now()));
+        if last.elapsed() >= COUNTED_FOR {
+            *count = 0;
+        }
+        *last = Instant::now();
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
+async fn lookup(host: &str, port: u16) -> Vec<SocketAddr> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return vec![SocketAddr::new(ip, port)];
+    }
+    let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port))).await;
+    match found {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => {
+            tracing::error!(host, %error, "redirect: name not found");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::error!(host, "redirect: name not found in time");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! RTMFP under a client session: flows of one RTMFP session.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_media::{QueueLimits, ViewerGate};
+use ramona_rtmfp::{Address, PeerId, SessionId};
+use ramona_rtmp as rtmp;
+use ramona_rtmp::{CloseKind, NetConnection, StreamId};
+use ramona_script::{ClientId, MediaQos};
+use ramona_tc as tc;
+use ramona_tc::{Connection, GroupJoin};
+use tracing::{Span, debug, info_span};
+
+use super::RtmfpSession;
+use super::hub::RtmfpHub;
+use super::viewer::RtmfpViewer;
+use crate::client_session::Carrier;
+use crate::messages::client::ToSession;
+use crate::messages::group::GroupId;
+use crate::messages::rtmfp::ToEndpoint;
+use crate::messages::script::ToScript;
+use crate::metrics::ActorKind;
+use crate::services::epoch_ms;
+
+/// NetGroups one client may be in; each is a flow of its session.
+const MAX_JOINS: usize = 256;
+
+pub(crate) struct RtmfpCarrier {
+    id: SessionId,
+    pub(super) connection: RefCell<Connection>,
+    pub(super) hub: Rc<RtmfpHub>,
+    /// Our own address that the client sends to: answers come from there.
+    own: Cell<Option<IpAddr>>,
+    net_events: RefCell<VecDeque<rtmp::Event>>,
+    own_events: RefCell<VecDeque<tc::Event>>,
+    actor: RefCell<Option<Recipient<ToSession>>>,
+    poked: Cell<bool>,
+    /// When the hub wakes this session.
+    armed: Cell<Option<Instant>>,
+    deadline: Cell<Option<Instant>>,
+    received_at: Cell<Instant>,
+    timeout: Cell<Option<Duration>>,
+    joins: RefCell<HashMap<u64, (GroupJoin, GroupId)>>,
+    next_join: Cell<u64>,
+    sent: Cell<u64>,
+}
+
+impl RtmfpCarrier {
+    pub(super) fn new(connection: Connection, hub: Rc<RtmfpHub>) -> Self {
+        Self {
+            id: connection.session().id(),
+            connection: RefCell::new(connection),
+            hub,
+            own: Cell::new(None),
+            net_events: RefCell::default(),
+            own_events: RefCell::default(),
+            actor: RefCell::default(),
+            poked: Cell::new(false),
+            armed: Cell::new(None),
+            deadline: Cell::new(None),
+            received_at: Cell::new(Instant::now()),
+            timeout: Cell::new(None),
+            joins: RefCell::default(),
+            next_join: Cell::new(1),
+            sent: Cell::new(0),
+        }
+    }
+
+    pub(super) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Takes one datagram of this session.
+    pub(super) fn take(
+        &self,
+        now: Instant,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        datagram: &mut [u8],
+    ) {
+        self.own.set(own);
+        self.received_at.set(now);
+        self.connection.borrow_mut().handle_packet(now, from, datagram);
+    }
+
+    /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do.
+    pub(super) fn after_input(&self) {
+        self.drain();
+        self.poke();
+    }
+
+    fn poke(&self) {
+        let waits = !self.net_events.borrow().is_empty() || !self.own_events.borrow().is_empty();
+        if waits
+            && !self.poked.get()
+            && let Some(actor) = &*self.actor.borrow()
+        {
+            self.poked.set(true);
+            actor.do_send(ToSession::Poke);
+        }
+    }
+
+    /// The hub's clock reached a deadline of this session, perhaps one that moved meanwhile.
+    pub(super) fn on_deadline(&self, at: Instant, now: Instant) {
+        if self.armed.get() == Some(at) {
+            self.armed.set(None);
+        }
+        if self.deadline.get().is_some_and(|deadline| deadline <= now) {
+            self.connection.borrow_mut().handle_timeout(now);
+        }
+        self.after_input();
+    }
+
+    pub(super) fn forward_hello(&self, epd: Bytes, reply: Address, tag: Bytes) {
+        self.connection.borrow_mut().forward_hello(epd, reply, tag);
+        self.drain();
+    }
+
+    /// The same client began anew from the same address.
+    pub(super) fn discard(&self) {
+        self.connection.borrow_mut().session_mut().discard();
+        self.end("replaced by a new session of the same client");
+    }
+
+    /// The same client connected from elsewhere.
+    pub(super) fn replaced(&self) {
+        self.end("replaced: the same peer connected again");
+    }
+
+    fn end(&self, reason: &str) {
+        match &*self.actor.borrow() {
+            Some(actor) => actor.do_send(ToSession::Broken(reason.to_owned())),
+            None => self.hub.remove(self.id),
+        }
+    }
+
+    /// The session's actor is gone: the machine stays until its last words are said.
+    fn release(&self) {
+        *self.actor.borrow_mut() = None;
+        self.net_events.borrow_mut().clear();
+        self.own_events.borrow_mut().clear();
+        self.drain();
+    }
+
+    fn next_own_event(&self) -> Option<tc::Event> {
+        self.own_events.borrow_mut().pop_front()
+    }
+}
+
+impl Carrier for RtmfpCarrier {
+    type Viewer = RtmfpViewer;
+    const KIND: ActorKind = ActorKind::RtmfpSession;
+    const PROTOCOL: &'static str = "RTMFP";
+
+    fn span(client: ClientId, peer: SocketAddr) -> Span {
+        info_span!("rtmfp", client = client.0, %peer)
+    }
+
+    fn accept_connect(&self, info: &[u8]) {
+        self.speak(|connection| connection.accept_connect(info));
+        let connection = self.connection.borrow();
+        let session = connection.session();
+        self.hub.endpoint.do_send(ToEndpoint::Connected {
+            session: self.id,
+            peer: session.peer_id(),
+            address: session.far_address(),
+        });
+    }
+
+    fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
+        speak(self.connection.borrow_mut().net());
+        self.drain();
+    }
+
+    fn drain(&self) {
+        let mut connection = self.connection.borrow_mut();
+        loop {
+            match connection.poll_output() {
+                tc::Output::Transmit { to, bytes } => {
+                    self.sent.set(self.sent.get() + bytes.len() as u64);
+                    self.hub.udp.send(to, self.own.get(), bytes);
+                }
+                // Nobody takes events of a session whose actor is gone.
+                tc::Output::Event(_) if self.actor.borrow().is_none() && self.poked.get() => {}
+                tc::Output::Event(tc::Event::Net(event)) => {
+                    self.net_events.borrow_mut().push_back(event);
+                }
+                tc::Output::Event(event) => self.own_events.borrow_mut().push_back(event),
+                tc::Output::Timeout(at) => {
+                    self.deadline.set(at);
+                    break;
+                }
+            }
+        }
+        drop(connection);
+        match self.deadline.get() {
+            Some(at) if self.armed.get().is_none_or(|armed| at < armed) => {
+                self.armed.set(Some(at));
+                self.hub.wake(at, self.id);
+            }
+            None if self.actor.borrow().is_none() => self.hub.remove(self.id),
+            _ => {}
+        }
+        self.hub.spoke();
+    }
+
+    fn next_event(&self) -> Option<rtmp::Event> {
+        self.net_events.borrow_mut().pop_front()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.connection.borrow().is_waiting()
+    }
+
+    /// The connection holds its flows back by itself while a decision is open.
+    fn feed(&self) {}
+
+    fn pause_input(&self, paused: bool) {
+        self.connection.borrow_mut().pause_input(Instant::now(), paused);
+        self.drain();
+    }
+
+    /// RTMFP has its own signs of life.
+    fn touch(&self) {}
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.timeout.set(Some(timeout));
+    }
+
+    /// The hub keeps time.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn on_timer(&self) {}
+
+    /// Flows have bounds of their own, which close the session.
+    fn queued_bytes(&self) -> usize {
+        0
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent.get()
+    }
+
+    fn viewer(
+        self: &Rc<Self>,
+        session: Recipient<ToSession>,
+        stream: StreamId,
+        name: Bytes,
+        query: &[u8],
+        limits: QueueLimits,
+        qos: Arc<MediaQos>,
+    ) -> RtmfpViewer {
+        // LIS-07.
+        let is_unbuffered = query
+            .split(|byte| *byte == b'&')
+            .any(|pair| pair.eq_ignore_ascii_case(b"unbuffered=true") || pair == b"unbuffered=1");
+        RtmfpViewer::new(self.clone(), session, stream, name, limits, qos, is_unbuffered)
+    }
+
+    fn gate(viewer: &RtmfpViewer) -> &RefCell<ViewerGate> {
+        &viewer.gate
+    }
+
+    fn started(session: &mut RtmfpSession, ctx: &mut Context<RtmfpSession>) {
+        let address = ctx.address().recipient();
+        *session.carrier.actor.borrow_mut() = Some(address);
+    }
+
+    fn advanced(session: &mut RtmfpSession, ctx: &mut Context<RtmfpSession>) {
+        let carrier = session.carrier.clone();
+        carrier.poked.set(false);
+        let round_trip = carrier.connection.borrow().session().round_trip();
+        if let Some(time) = round_trip {
+            let ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).clamp(1, 65_535);
+            session.stats.ping_ms.store(ms, Relaxed);
+        }
+        session.stats.last_reception_ms.store(epoch_ms(), Relaxed);
+        while let Some(event) = carrier.next_own_event() {
+            session.on_own_event(event, ctx);
+            if session.is_closing() {
+                return;
+            }
+        }
+    }
+
+    fn say_last_words(session: &mut RtmfpSession, ctx: &mut Context<RtmfpSession>) {
+        let carrier = session.carrier.clone();
+        carrier.connection.borrow_mut().close(Instant::now(), CloseKind::Normal);
+        carrier.drain();
+        // The hub goes on with the machine until the far end has heard.
+        ctx.stop();
+    }
+
+    fn settle(session: &mut RtmfpSession) {
+        let joins: Vec<_> = session.carrier.joins.borrow_mut().drain().collect();
+        for (join, (_, group)) in joins {
+            session.leave_group(join, group);
+        }
+    }
+
+    fn members(session: &mut RtmfpSession, join: u64, members: &[[u8; 32]]) {
+        session.tell_members(join, members);
+    }
+
+    fn stopped(session: &mut RtmfpSession) {
+        let carrier = &session.carrier;
+        carrier.connection.borrow_mut().close(Instant::now(), CloseKind::Normal);
+        carrier.poked.set(true);
+        carrier.release();
+    }
+}
+
+impl RtmfpSession {
+    fn on_own_event(&mut self, event: tc::Event, ctx: &mut Context<Self>) {
+        let carrier = self.carrier.clone();
+        match event {
+            tc::Event::Confirmed => {
+                carrier.hub.endpoint.do_send(ToEndpoint::Confirmed(carrier.id));
+            }
+            tc::Event::PeerInfo(addresses) => {
+                debug!(?addresses, "setPeerInfo");
+                let session = carrier.id;
+                carrier.hub.endpoint.do_send(ToEndpoint::PeerInfo { session, addresses });
+            }
+            tc::Event::JoinGroup { join, group } => self.join_group(join, GroupId(group), ctx),
+            tc::Event::LeaveGroup { join, .. } => {
+                let left = carrier.joins.borrow().iter().find_map(|(number, (known, group))| {
+                    (*known == join).then_some((*number, *group))
+                });
+                if let Some((number, group)) = left {
+                    carrier.joins.borrow_mut().remove(&number);
+                    self.leave_group(number, group);
+                }
+            }
+            tc::Event::AddressChanged { to, .. } => {
+                self.peer = to;
+                let session = carrier.id;
+                carrier.hub.endpoint.do_send(ToEndpoint::Moved { session, to });
+                let address = to.to_string();
+                self.push_script(ToScript::AddressChanged { client: self.client, address });
+            }
+            tc::Event::Closed(reason) => self.close(ctx, &reason),
+            _ => {}
+        }
+    }
+
+    fn join_group(&mut self, join: GroupJoin, group: GroupId, ctx: &mut Context<Self>) {
+        let carrier = self.carrier.clone();
+        if carrier.joins.borrow().len() >= MAX_JOINS {
+            self.services.metrics.connections_refused.fetch_add(1, Relaxed);
+            debug!(limit = MAX_JOINS, "join refused: too many groups of one client");
+            return;
+        }
+        let number = carrier.next_join.replace(carrier.next_join.get() + 1);
+        let session = ctx.address().recipient();
+        if !self.services.groups.join(group, self.client, self.raw_id, number, session) {
+            return;
+        }
+        carrier.joins.borrow_mut().insert(number, (join, group));
+        self.push_script(ToScript::JoinGroup { client: self.client, group });
+    }
+
+    fn leave_group(&self, number: u64, group: GroupId) {
+        self.services.groups.leave(group, self.client, number);
+        self.push_script(ToScript::UnjoinGroup { client: self.client, group });
+    }
+
+    /// Tells the client whom to meet in a group.
+    fn tell_members(&self, join: u64, members: &[[u8; 32]]) {
+        let carrier = &self.carrier;
+        let Some((join, _)) = carrier.joins.borrow().get(&join).cloned() else { return };
+        let now = Instant::now();
+        for member in members {
+            carrier.connection.borrow_mut().tell_member(now, join, PeerId(*member));
+        }
+        carrier.drain();
+    }
+}
