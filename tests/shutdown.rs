@@ -14,7 +14,7 @@ fn loopback(port: u16) -> SocketAddr {
 /// Ports of its own, all on the loopback.
 fn ini(rtmp: u16, more: &str) -> String {
     format!(
-        "host = program.example\nRTMP.host = 127.0.0.1\nRTMP.port = {rtmp}\nHTTP.host = 127.0.0.1\n\
+        "host = program.example\nRTMP.host = 127.0.0.1\nRTMP.port = {rtmp}\nRTMFP.port = 0\nHTTP.host = 127.0.0.1\n\
          HTTP.port = {}\n{more}\n",
         free_port()
     )

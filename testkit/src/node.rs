@@ -127,6 +127,7 @@ impl NodeBuilder {
         config.threads = 2;
         config.metrics.period = None;
         config.rtmp.bind = ports.rtmp.or(FREE.parse().ok());
+        config.rtmfp.bind = ports.rtmfp.or(FREE.parse().ok());
         config.http.bind = ports.http.or(FREE.parse().ok());
         config.servers.bind = self.links.map(|free| ports.servers.unwrap_or(free));
         for change in &self.changes {
