@@ -1,6 +1,6 @@
 //! Every metric these actors export, with name, unit and meaning.
 //!
-//! Counters are shared atomics: actors add, the [`Metrics`](crate::metrics_log::MetricsLog) actor
+//! Counters are shared atomics: actors add, the `MetricsLog` actor
 //! and `/metrics` read. Labels come from closed sets: actor kinds, protocols, media kinds; a link
 //! is labelled by its node id, of which there are as many as linked nodes.
 
