@@ -9,8 +9,8 @@ mod replay;
 mod seal;
 
 pub use dh::{Group, KeyPair};
-pub(crate) use keys::{Keys, Negotiation, Offer, encode_key, encode_offer, option_kind, sha256};
-pub use keys::{Nonces, Policy};
+pub(crate) use keys::{Keys, Offer, encode_key, encode_offer, option_kind, sha256};
+pub use keys::{Negotiation, Nonces, Policy};
 pub use seal::OpenError;
 pub(crate) use seal::{Opener, SSID_LEN, Sealer, session_id};
 

@@ -15,7 +15,7 @@ mod table;
 
 pub use agree::{AgreeJob, Agreement};
 pub use config::{EndpointConfig, HelloPolicy};
-pub use opening::{OpenError, OpenId};
+pub use opening::{OpenError, OpenId, OpeningProgress};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -31,10 +31,10 @@ mod vlu;
 
 pub use address::{Address, Origin};
 pub use certificate::{Epd, Identity, ParsePeerIdError, PeerId};
-pub use crypto::{Group, KeyPair, Nonces, OpenError, Policy};
+pub use crypto::{Group, KeyPair, Negotiation, Nonces, OpenError, Policy};
 pub use endpoint::{
     AgreeJob, Agreement, Endpoint, EndpointConfig, EndpointEvent, EndpointOutput, EndpointStats,
-    HelloPolicy, OpenError as OpenSessionError, OpenId, Route,
+    HelloPolicy, OpenError as OpenSessionError, OpenId, OpeningProgress, Route,
 };
 pub use entropy::Entropy;
 pub use flow::{

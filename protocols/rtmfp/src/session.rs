@@ -74,6 +74,7 @@ pub struct Session {
     far_address: SocketAddr,
     peer_id: PeerId,
     nonces: Nonces,
+    negotiation: Negotiation,
     config: SessionConfig,
     sealer: Sealer,
     opener: Opener,
@@ -135,6 +136,7 @@ impl Session {
             far_address: established.address,
             peer_id: established.peer_id,
             nonces: keys.nonces,
+            negotiation,
             sealer: keys.sealer(&negotiation),
             opener: keys.opener(&negotiation),
             time_critical: established.time_critical,
@@ -199,6 +201,11 @@ impl Session {
     /// Secrets that both ends share, for applications.
     pub fn nonces(&self) -> Nonces {
         self.nonces
+    }
+
+    /// Which checks the packets carry.
+    pub fn negotiation(&self) -> Negotiation {
+        self.negotiation
     }
 
     /// Whether the packets of the far end are authenticated.

@@ -103,6 +103,10 @@ pub enum ClientEvent {
     Control(UserControl),
     /// The chunk size of the server.
     ChunkSize(u32),
+    /// The server wants its bytes acknowledged at least so often, in bytes.
+    WindowAcknowledgementSize(u32),
+    /// So many unacknowledged bytes the server lets the client have sent.
+    PeerBandwidth(u32),
     /// The server acknowledged so many bytes.
     Acknowledged(u32),
     /// The connection is over; nothing follows.

@@ -107,15 +107,17 @@ impl Offer {
     }
 }
 
-/// Which checks are used in each direction.
+/// Which checks the packets of a session carry, by direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Negotiation {
-    /// Bytes of the tag that this end appends.
-    pub(crate) send_mac: Option<usize>,
-    /// Bytes of the tag that the far end appends.
-    pub(crate) receive_mac: Option<usize>,
-    pub(crate) send_sequence: bool,
-    pub(crate) receive_sequence: bool,
+pub struct Negotiation {
+    /// Bytes of the HMAC tag that this end appends; `None`: the simple checksum.
+    pub send_mac: Option<usize>,
+    /// Bytes of the HMAC tag that the far end appends.
+    pub receive_mac: Option<usize>,
+    /// This end numbers its packets.
+    pub send_sequence: bool,
+    /// The far end numbers its packets, and replayed ones are dropped.
+    pub receive_sequence: bool,
 }
 
 impl Negotiation {

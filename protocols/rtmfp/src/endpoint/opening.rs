@@ -1,5 +1,9 @@
 //! The asking side of session startup (RFC 7016 §3.5.1.1 and §3.5.1.2).
 
+mod progress;
+
+pub use progress::OpeningProgress;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -19,7 +19,12 @@ impl Client {
                 self.events.push_back(ClientEvent::Acknowledged(control_value(&message)?));
             }
             kind::WINDOW_ACKNOWLEDGEMENT_SIZE => {
-                self.window = control_value(&message)?.max(2);
+                let size = control_value(&message)?;
+                self.window = size.max(2);
+                self.events.push_back(ClientEvent::WindowAcknowledgementSize(size));
+            }
+            kind::SET_PEER_BANDWIDTH => {
+                self.events.push_back(ClientEvent::PeerBandwidth(control_value(&message)?));
             }
             kind::USER_CONTROL => match UserControl::read(&message.payload)? {
                 UserControl::PingRequest(value) => {
