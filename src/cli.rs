@@ -1,4 +1,4 @@
-//! The command line: `ramona [OPTIONS] [check]` (script API spec CFG-23).
+//! The command line: `ramona [OPTIONS] [check | probe URL]` (script API spec CFG-23).
 //!
 //! Options that the node does not know are no mistake: scripts read all of them as
 //! `mona.arguments`. A word that is no option and no command is one.
@@ -7,10 +7,12 @@ mod help;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::config::Overrides;
+use crate::probe::Probe;
 use crate::telemetry::{Dump, LogLevel};
 
 pub use help::help;
@@ -25,6 +27,8 @@ pub enum Command {
     Run,
     /// `check`: validate the configuration and load every script, open no port.
     Check,
+    /// `probe URL`: connect to a server and tell what was negotiated.
+    Probe,
     /// `--help`.
     Help,
     /// `--version`.
@@ -59,6 +63,8 @@ pub struct Cli {
     pub daemon: Daemon,
     /// `--pidfile=PATH`.
     pub pidfile: Option<PathBuf>,
+    /// What `probe` does.
+    pub probe: Option<Probe>,
     /// Every option as text, for `mona.arguments`; one without a value is `true`.
     pub arguments: Vec<(String, String)>,
 }
@@ -80,6 +86,7 @@ impl Cli {
             dump: None,
             daemon: Daemon::No,
             pidfile: None,
+            probe: None,
             arguments: Vec::new(),
         };
         let mut limit = None;
@@ -93,6 +100,14 @@ impl Cli {
                     cli.command = Command::Check;
                     continue;
                 }
+                Arg::Value(word) if word == "probe" && cli.command == Command::Run => {
+                    cli.command = Command::Probe;
+                    continue;
+                }
+                Arg::Value(url) if cli.command == Command::Probe && cli.probe.is_none() => {
+                    cli.probe = Some(Probe::new(url.to_string_lossy()));
+                    continue;
+                }
                 Arg::Value(word) => return Err(unknown_word(&word)),
                 Arg::Long(name) => name.to_owned(),
             };
@@ -104,6 +119,9 @@ impl Cli {
         }
         if let (Some(dump), Some(limit)) = (&mut cli.dump, limit) {
             dump.limit = limit;
+        }
+        if cli.command == Command::Probe && cli.probe.is_none() {
+            return Err("probe: needs a URL".to_owned());
         }
         Ok(cli)
     }
@@ -120,6 +138,22 @@ impl Cli {
             Ok(value) => Ok(value),
             Err(_) => Err("needs a value".to_owned()),
         };
+        if let Some(probe) = &mut self.probe {
+            match name {
+                "play" | "group" => {
+                    let what = needed(parser)?.to_string_lossy().into_owned();
+                    let time = seconds(needed(parser)?)?;
+                    let slot = if name == "play" { &mut probe.play } else { &mut probe.group };
+                    *slot = Some((what, time));
+                    return Ok(());
+                }
+                "timeout" => {
+                    probe.timeout = seconds(needed(parser)?)?;
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
         let value = match name {
             "help" => {
                 self.command = Command::Help;
@@ -173,8 +207,21 @@ impl Cli {
     }
 }
 
+/// A time of the probe: up to a day.
+fn seconds(value: OsString) -> Result<Duration, String> {
+    let number = value.to_str().and_then(|text| text.parse().ok());
+    match number {
+        Some(seconds) if (0.001..=86_400.0).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!("{value:?} is no number of seconds; allowed: 0.001 to 86400")),
+    }
+}
+
 fn unknown_word(word: &std::ffi::OsStr) -> String {
-    format!("unknown word {word:?}; the only command is \"check\", and options begin with --")
+    format!(
+        "unknown word {word:?}; the commands are \"check\" and \"probe URL\", and options begin with --"
+    )
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Ok(loaded) => check(&loaded),
             Err(code) => code,
         },
+        Command::Probe => probe(&cli),
         Command::Run if cli.daemon == Daemon::Start => daemon::start().unwrap_or_else(|error| {
             eprintln!("ramona: --daemon: {error}");
             ExitCode::FAILURE
@@ -76,6 +77,20 @@ fn check(loaded: &Loaded) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     ExitCode::SUCCESS
+}
+
+/// `ramona probe`: each step on standard output, the one that failed on standard error.
+fn probe(cli: &Cli) -> ExitCode {
+    let Some(probe) = &cli.probe else { return ExitCode::from(EXIT_USAGE) };
+    let probed =
+        actix_rt::System::new().block_on(ramona::probe::run(probe, &mut std::io::stdout().lock()));
+    match probed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ramona: probe: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {

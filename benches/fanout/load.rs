@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::rtmp::{self, Reader};
 use super::stream::{self, Stamp, WARM_UP};
-use super::support::Outcome;
+use super::support::{Outcome, say};
 
 /// What is published and played.
 const NAME: &str = "bench";
@@ -214,11 +214,4 @@ async fn view(
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-}
-
-/// Tells the bench.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // The bench has ended when nobody reads.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

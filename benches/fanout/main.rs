@@ -139,7 +139,7 @@ fn row(subject: Subject, viewers: usize, own: &[Figures], bare: &[Figures]) -> V
 
 /// One subject, fresh, with so many viewers.
 fn measure(subject: Subject, viewers: usize, messages: u64) -> Outcome<Figures> {
-    let Running { process, viewers_at, publisher_at, .. } = &subject.start(viewers)?;
+    let Running { process, viewers_at, publisher_at, .. } = &mut subject.start(viewers)?;
     let carrier = if subject == Subject::Bare { "bare" } else { "rtmp" };
     let (at, from) = (viewers_at.to_string(), publisher_at.to_string());
     let (viewers, messages) = (viewers.to_string(), messages.to_string());

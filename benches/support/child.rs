@@ -1,5 +1,7 @@
 //! A process of its own for each part of a bench, and what it costs.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +16,8 @@ const TICKS: u64 = 100;
 pub(crate) struct Process {
     child: Child,
     output: Option<BufReader<std::process::ChildStdout>>,
+    /// Nanoseconds of each thread when last looked at: those that have ended count on.
+    threads: HashMap<OsString, u64>,
 }
 
 impl Process {
@@ -26,7 +30,7 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{name}: {error}"))?;
         let output = child.stdout.take().map(BufReader::new);
-        Ok(Self { child, output })
+        Ok(Self { child, output, threads: HashMap::new() })
     }
 
     /// This program once more, as another part of the bench.
@@ -70,21 +74,22 @@ impl Process {
         }
     }
 
-    /// Processor time of all its threads since its start.
-    pub(crate) fn cpu(&self) -> Outcome<Duration> {
-        let folder = format!("/proc/{}", self.child.id());
-        let tasks = std::fs::read_dir(format!("{folder}/task")).map_err(|e| e.to_string())?;
-        let mut total = Duration::ZERO;
-        for task in tasks.flatten() {
+    /// Processor time of all its threads since its start. What a thread did that began and ended
+    /// between two calls is missing.
+    pub(crate) fn cpu(&mut self) -> Outcome<Duration> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        for task in std::fs::read_dir(folder).map_err(|e| e.to_string())?.flatten() {
             // First field: nanoseconds on a processor.
             let text = std::fs::read_to_string(task.path().join("schedstat"));
             let nanos = text.ok().and_then(|text| text.split(' ').next()?.parse().ok());
             match nanos {
-                Some(nanos) => total += Duration::from_nanos(nanos),
+                Some(nanos) => self.threads.insert(task.file_name(), nanos),
+                // It has just ended.
+                None if !task.path().exists() => continue,
                 None => return self.cpu_in_ticks(),
-            }
+            };
         }
-        Ok(total)
+        Ok(Duration::from_nanos(self.threads.values().sum()))
     }
 
     /// The same where the kernel keeps no scheduler statistics, to 10 ms.

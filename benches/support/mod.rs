@@ -6,7 +6,8 @@
 pub(crate) mod child;
 pub(crate) mod table;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 
 /// What went wrong, in words.
@@ -28,12 +29,26 @@ pub(crate) fn free_port() -> Outcome<u16> {
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }
 
+/// A UDP port of the loopback interface that nobody has at the moment.
+pub(crate) fn free_udp_port() -> Outcome<u16> {
+    let socket =
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("bind: {error}"))?;
+    socket.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
+}
+
 /// Writes a file and the folders above it.
 pub(crate) fn write(path: &Path, text: &str) -> Outcome<()> {
     let parent = path.parent().unwrap_or(path);
     std::fs::create_dir_all(parent)
         .and_then(|()| std::fs::write(path, text))
         .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Tells the bench something, from another part of it.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The bench has ended when nobody reads.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// A whole number from the environment, to make a run shorter or longer.

@@ -24,14 +24,33 @@ const OPTIONS: &[(&str, &str)] = &[
     ("-V, --version", "the version"),
 ];
 
+const PROBE_OPTIONS: &[(&str, &str)] = &[
+    ("--play NAME SECONDS", "play a stream and count its messages; none is a failure"),
+    (
+        "--group SPECIFICATION SECONDS",
+        "RTMFP: be a member of that NetGroup, meet the members that the server tells and answer \
+         those that ask; members of which none can be met are a failure",
+    ),
+    (
+        "--timeout SECONDS",
+        "what each step may take; 10 by default. The exit code of probe is 0 or 1",
+    ),
+];
+
 /// All options and all configuration keys.
 pub fn help() -> String {
     let mut out = String::from(
         "Ramona: a real-time media and messaging cluster node.\n\n\
          ramona [OPTIONS]         run the node until SIGTERM or Ctrl-C\n\
-         ramona [OPTIONS] check   validate configuration and scripts, open no port\n\nOptions:\n",
+         ramona [OPTIONS] check   validate configuration and scripts, open no port\n\
+         ramona probe URL ...     connect to a server by RTMP or RTMFP and tell each step\n\n\
+         Options:\n",
     );
     for (option, effect) in OPTIONS {
+        entry(&mut out, option, effect);
+    }
+    out += "\nOptions of probe, after the URL (rtmp://host[:port]/app or rtmfp://...):\n";
+    for (option, effect) in PROBE_OPTIONS {
         entry(&mut out, option, effect);
     }
     let files = DEFAULT_FILES.join(", ");
@@ -85,7 +104,7 @@ mod tests {
     #[test]
     fn help_explains_each_option_and_each_key() {
         let help = help();
-        for (option, _) in OPTIONS {
+        for (option, _) in OPTIONS.iter().chain(PROBE_OPTIONS) {
             assert!(help.contains(option), "{option}");
         }
         for key in KEYS.iter().filter(|key| key.kind != Kind::Reserved) {

@@ -1,0 +1,435 @@
+//! The probe's end of RTMFP, and what it does as a member of a NetGroup: it meets those that the
+//! server tells it of, and is met.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ramona_rtmfp::{
+    Endpoint, EndpointConfig, EndpointEvent, EndpointOutput, Entropy, Epd, Event, OpenId,
+    OpeningProgress, Output, PeerId, Route, Session, SessionId,
+};
+use ramona_tc::{Client, ClientEvent, ClientOutput};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use super::report::{Report, millis};
+use super::rtmfp::Watched;
+use super::{ProbeError, visit};
+
+/// Members that are met at a time; of others only the name is told.
+const MAX_MEETINGS: usize = 32;
+
+/// How long a member may take to answer.
+const MEETING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest UDP payload.
+const DATAGRAM: usize = 65_535;
+
+/// A socket, its endpoint and the sessions on it.
+pub(super) struct Rtmfp {
+    socket: UdpSocket,
+    is_ipv6: bool,
+    endpoint: Endpoint,
+    server: Option<Client>,
+    /// Sessions with others than the server.
+    peers: HashMap<SessionId, Box<Session>>,
+    /// Sessions that nobody looked at yet.
+    opened: VecDeque<(Option<OpenId>, SessionId)>,
+    outbox: Vec<(SocketAddr, Vec<u8>)>,
+    events: VecDeque<ClientEvent>,
+    members: VecDeque<PeerId>,
+    agreement: Duration,
+    sender: Option<SocketAddr>,
+    /// The last datagram that the system did not take.
+    trouble: Option<(SocketAddr, std::io::Error)>,
+    buffer: Vec<u8>,
+}
+
+impl Rtmfp {
+    /// A free port for both families, of IPv4 alone where there is no IPv6.
+    pub(super) async fn open(config: EndpointConfig, entropy: Entropy) -> Result<Self, ProbeError> {
+        let (socket, is_ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
+            Ok(socket) => (socket, true),
+            Err(_) => {
+                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await;
+                let failed = |error| ProbeError::Io { step: "UDP port", error };
+                (socket.map_err(failed)?, false)
+            }
+        };
+        Ok(Self {
+            socket,
+            is_ipv6,
+            endpoint: Endpoint::new(Instant::now(), config, entropy),
+            server: None,
+            peers: HashMap::new(),
+            opened: VecDeque::new(),
+            outbox: Vec::new(),
+            events: VecDeque::new(),
+            members: VecDeque::new(),
+            agreement: Duration::ZERO,
+            sender: None,
+            trouble: None,
+            buffer: vec![0; DATAGRAM],
+        })
+    }
+
+    /// From here on this is the session with the server.
+    pub(super) fn visit(&mut self, server: Client) {
+        self.server = Some(server);
+    }
+
+    pub(super) fn server(&self) -> Option<&Client> {
+        self.server.as_ref()
+    }
+
+    pub(super) fn ask(&mut self, epd: Epd, at: &[SocketAddr]) -> Result<OpenId, ProbeError> {
+        let opening = self.endpoint.open(Instant::now(), epd, at);
+        opening.map_err(|error| ProbeError::Unsent { step: "hello", text: error.to_string() })
+    }
+
+    pub(super) fn cancel(&mut self, opening: OpenId) {
+        self.endpoint.cancel(opening);
+    }
+
+    pub(super) fn progress(&self, opening: OpenId) -> Option<OpeningProgress> {
+        self.endpoint.opening_progress(opening)
+    }
+
+    /// Keyings that could not be combined with the probe's policies.
+    pub(super) fn refused_keyings(&self) -> u64 {
+        self.endpoint.stats().keyings_refused
+    }
+
+    /// What the last computation of keys took.
+    pub(super) fn agreement(&self) -> Duration {
+        self.agreement
+    }
+
+    /// Who sent the last datagram.
+    pub(super) fn last_sender(&self) -> String {
+        self.sender.map_or_else(|| "somebody".to_owned(), |sender| sender.to_string())
+    }
+
+    /// The session that an opening led to.
+    pub(super) fn take_opened(&mut self, opening: OpenId) -> Option<Box<Session>> {
+        let at = self.opened.iter().position(|(by, _)| *by == Some(opening))?;
+        let (_, id) = self.opened.remove(at)?;
+        self.peers.remove(&id)
+    }
+
+    /// Says something to the server.
+    pub(super) fn speak<T>(
+        &mut self,
+        step: &'static str,
+        say: impl FnOnce(&mut Client) -> Result<T, ProbeError>,
+    ) -> Result<T, ProbeError> {
+        let Some(server) = &mut self.server else {
+            return Err(ProbeError::Unsent { step, text: "no session".to_owned() });
+        };
+        server.set_now(Instant::now());
+        say(server)
+    }
+
+    /// Sends what is to be sent, then takes one datagram or lets the time come; at `until` at the
+    /// latest.
+    pub(super) async fn turn(&mut self, until: Instant) -> Result<(), ProbeError> {
+        let deadline = self.pump();
+        self.send().await;
+        if !self.events.is_empty() || !self.opened.is_empty() {
+            return Ok(());
+        }
+        let wake = deadline.map_or(until, |deadline| deadline.min(until));
+        let left = wake.saturating_duration_since(Instant::now());
+        match timeout(left, self.socket.recv_from(&mut self.buffer)).await {
+            Ok(Ok((length, from))) => self.take(from, length),
+            // What ICMP says of one address is nothing about the others.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Ok(Err(error)) => return Err(ProbeError::Io { step: "UDP", error }),
+            Err(_) => self.ring(),
+        }
+        self.pump();
+        self.send().await;
+        Ok(())
+    }
+
+    fn take(&mut self, from: SocketAddr, length: usize) {
+        let now = Instant::now();
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        self.sender = Some(from);
+        let datagram = &mut self.buffer[..length];
+        let Route::Session(id) = self.endpoint.handle_datagram(now, from, datagram) else { return };
+        match &mut self.server {
+            Some(server) if server.session().id() == id => {
+                server.handle_packet(now, from, datagram)
+            }
+            _ => {
+                if let Some(session) = self.peers.get_mut(&id) {
+                    // What is wrong is counted by the session, and nothing answers it.
+                    let _ = session.handle_packet(now, from, datagram);
+                }
+            }
+        }
+    }
+
+    fn ring(&mut self) {
+        let now = Instant::now();
+        self.endpoint.handle_timeout(now);
+        if let Some(server) = &mut self.server {
+            server.handle_timeout(now);
+        }
+        for session in self.peers.values_mut() {
+            session.handle_timeout(now);
+        }
+    }
+
+    /// Moves everything out of the machines; when they want to be called again.
+    fn pump(&mut self) -> Option<Instant> {
+        let mut earliest = self.pump_endpoint();
+        let mut until = |at: Option<Instant>| {
+            earliest = [earliest, at].into_iter().flatten().min();
+        };
+        if let Some(server) = &mut self.server {
+            loop {
+                match server.poll_output() {
+                    ClientOutput::Transmit { to, bytes } => self.outbox.push((to, bytes.to_vec())),
+                    ClientOutput::Event(event) => self.events.push_back(event),
+                    ClientOutput::Timeout(at) => break until(at),
+                }
+            }
+        }
+        let endpoint = &mut self.endpoint;
+        self.peers.retain(|id, session| {
+            loop {
+                match session.poll_output() {
+                    Output::Transmit { to, bytes } => self.outbox.push((to, bytes.to_vec())),
+                    Output::Event(Event::Confirmed) => {
+                        // An older session of the same peer ends by itself.
+                        let _ = endpoint.confirm_session(*id);
+                    }
+                    Output::Event(Event::AddressChanged { to, .. }) => {
+                        endpoint.move_session(*id, to);
+                    }
+                    // The probe has nothing to say to peers, and hears nothing.
+                    Output::Event(Event::FlowOpened { flow, .. }) => session.reject_flow(flow, 0),
+                    Output::Event(_) => {}
+                    Output::Timeout(Some(at)) => {
+                        until(Some(at));
+                        return true;
+                    }
+                    Output::Timeout(None) => {
+                        endpoint.remove_session(*id);
+                        return false;
+                    }
+                }
+            }
+        });
+        earliest
+    }
+
+    fn pump_endpoint(&mut self) -> Option<Instant> {
+        loop {
+            match self.endpoint.poll_output() {
+                EndpointOutput::Transmit { to, bytes } => self.outbox.push((to, bytes)),
+                EndpointOutput::Event(EndpointEvent::Agree(job)) => {
+                    let begun = Instant::now();
+                    let agreement = job.run();
+                    self.agreement = begun.elapsed();
+                    self.endpoint.handle_agreement(Instant::now(), agreement);
+                }
+                EndpointOutput::Event(EndpointEvent::SessionOpened { session, opening }) => {
+                    self.opened.push_back((opening, session.id()));
+                    self.peers.insert(session.id(), session);
+                }
+                EndpointOutput::Event(EndpointEvent::SessionReplaced { session }) => {
+                    self.peers.remove(&session);
+                }
+                EndpointOutput::Event(_) => {}
+                EndpointOutput::Timeout(at) => return at,
+            }
+        }
+    }
+
+    async fn send(&mut self) {
+        for (to, bytes) in std::mem::take(&mut self.outbox) {
+            let ip = match to.ip() {
+                IpAddr::V4(ip) if self.is_ipv6 => IpAddr::V6(ip.to_ipv6_mapped()),
+                ip => ip,
+            };
+            if let Err(error) = self.socket.send_to(&bytes, (ip, to.port())).await {
+                self.trouble = Some((to, error));
+            }
+        }
+    }
+
+    /// The next event that a visit waits for; others are told.
+    pub(super) fn next_of_server(
+        &mut self,
+        step: &'static str,
+        report: &mut Report<'_>,
+    ) -> Result<Option<ramona_rtmp::ClientEvent>, ProbeError> {
+        if let Some((to, error)) = self.trouble.take() {
+            report.line("udp", format_args!("{to}: {error}"));
+        }
+        self.opened.retain(|(by, _)| by.is_some());
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                ClientEvent::Net(event) => return Ok(Some(event)),
+                ClientEvent::Closed(reason) => {
+                    return Err(ProbeError::Closed { step, text: format!("{reason:?}") });
+                }
+                ClientEvent::ControlEnded => {
+                    let text = "the server ended its control flow".to_owned();
+                    return Err(ProbeError::Closed { step, text });
+                }
+                ClientEvent::Keepalive { server_ms, peer_ms } => report.line(
+                    "keepalive",
+                    format_args!("every {server_ms} ms with the server, {peer_ms} ms with peers"),
+                ),
+                ClientEvent::Member { peer, .. } => self.members.push_back(peer),
+                ClientEvent::ForwardedHello { reply, tag, .. } => {
+                    report.line("forward", format_args!("{} wants to meet", reply.socket));
+                    self.endpoint.respond(Instant::now(), reply.socket, &tag);
+                }
+                ClientEvent::FlowRejected { stream, code } => {
+                    let text = format!("a flow of stream {} with code {code}", stream.0);
+                    return Err(ProbeError::Refused { step, text });
+                }
+                ClientEvent::GroupRefused(_) => {
+                    let text = "the server takes no flow of a NetGroup".to_owned();
+                    return Err(ProbeError::Refused { step: "group", text });
+                }
+                other => report.line("event", format_args!("{other:?}")),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends all sessions and waits until everybody heard, or no longer than `patience`.
+    pub(super) async fn leave(&mut self, patience: Duration) {
+        let now = Instant::now();
+        if let Some(server) = &mut self.server {
+            server.close(now);
+        }
+        self.peers.values_mut().for_each(|session| session.close(now));
+        let until = now + patience;
+        while Instant::now() < until {
+            let is_over = |server: &Client| server.session().is_closed();
+            if self.peers.is_empty() && self.server.as_ref().is_none_or(is_over) {
+                break;
+            }
+            if self.turn(until).await.is_err() {
+                break;
+            }
+            self.events.clear();
+            self.opened.clear();
+        }
+        self.pump();
+        self.send().await;
+    }
+
+    /// This machine's address on the way to another.
+    fn own_address(&self, to: SocketAddr) -> Option<SocketAddr> {
+        let port = self.socket.local_addr().ok()?.port();
+        let any: SocketAddr = match to {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        // Nothing is sent by connecting a UDP socket.
+        let socket = std::net::UdpSocket::bind(any).ok()?;
+        socket.connect(to).ok()?;
+        Some(SocketAddr::new(socket.local_addr().ok()?.ip(), port))
+    }
+}
+
+/// Is a member of a NetGroup for some time.
+pub(super) async fn meet(
+    link: &mut Rtmfp,
+    specification: &str,
+    duration: Duration,
+    report: &mut Report<'_>,
+) -> Result<(), ProbeError> {
+    const STEP: &str = "NetGroup";
+    let unsent = |error: ramona_rtmfp::WriteError| ProbeError::Unsent {
+        step: STEP,
+        text: error.to_string(),
+    };
+    let Some(server) = link.server().map(|server| server.session().far_address()) else {
+        return Err(ProbeError::Unsent { step: STEP, text: "no session".to_owned() });
+    };
+    if let Some(own) = link.own_address(server) {
+        link.speak(STEP, |client| client.set_peer_info(&[own]).map_err(unsent))?;
+        report.line("group", format_args!("told the server the address {own}"));
+    }
+    let bytes = specification.as_bytes();
+    let group = link.speak(STEP, |client| client.join_group_of(bytes).map_err(unsent))?;
+    report.line("group", format_args!("joined {specification:?}"));
+    let until = Instant::now() + duration;
+    let (mut told, mut met) = (Vec::new(), Vec::new());
+    let mut openings: Vec<(PeerId, Watched)> = Vec::new();
+    while Instant::now() < until {
+        while let Some(event) = link.next_of_server_or_peer(STEP, &mut met, report)? {
+            visit::told(event, report);
+        }
+        while let Some(peer) = link.members.pop_front() {
+            report.line("member", format_args!("{peer}"));
+            told.push(peer);
+            if openings.len() < MAX_MEETINGS && !met.contains(&peer) {
+                let watched = Watched::open(link, Epd::of_peer(peer), &[server], "member")?;
+                openings.push((peer, watched));
+            }
+        }
+        openings.retain_mut(|(peer, watched)| {
+            if let Some(session) = watched.look(link, report) {
+                let after = millis(watched.asked.elapsed());
+                let at = session.far_address();
+                report.line("met", format_args!("{peer} at {at} after {after:.1} ms"));
+                met.push(*peer);
+                link.peers.insert(session.id(), session);
+                return false;
+            }
+            if watched.asked.elapsed() > MEETING_PATIENCE {
+                report.line("member", format_args!("{peer} does not answer"));
+                link.cancel(watched.opening);
+                return false;
+            }
+            // Over without a session: the other end opened one.
+            link.progress(watched.opening).is_some()
+        });
+        link.turn(until).await?;
+    }
+    link.speak(STEP, |client| {
+        client.leave_group(group);
+        Ok(())
+    })?;
+    told.sort_unstable();
+    told.dedup();
+    met.sort_unstable();
+    met.dedup();
+    let (told, met) = (told.len(), met.len());
+    report.line("group", format_args!("left; {told} members were told, {met} met"));
+    if told > 0 && met == 0 {
+        let hint = "the server introduces nobody, or members cannot be reached from here";
+        return Err(ProbeError::Silent { step: "session with a member", waited: duration, hint });
+    }
+    Ok(())
+}
+
+impl Rtmfp {
+    /// As [`next_of_server`](Self::next_of_server); sessions that others opened are told too.
+    fn next_of_server_or_peer(
+        &mut self,
+        step: &'static str,
+        met: &mut Vec<PeerId>,
+        report: &mut Report<'_>,
+    ) -> Result<Option<ramona_rtmp::ClientEvent>, ProbeError> {
+        for (_, id) in self.opened.iter().filter(|(by, _)| by.is_none()) {
+            if let Some(session) = self.peers.get(id) {
+                let (peer, at) = (session.peer_id(), session.far_address());
+                report.line("met", format_args!("{peer} at {at}, who asked"));
+                met.push(peer);
+            }
+        }
+        self.next_of_server(step, report)
+    }
+}
