@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod conformance;
 mod fuzz;
 mod shell;
 mod test;
@@ -13,6 +14,7 @@ const HELP: &str = "\
 cargo xtask test [--only STEP,...]   everything that must hold before a change lands
 cargo xtask bench [NAME]             speed and memory, as ratios to references in the same run
 cargo xtask fuzz [TARGET [SECONDS]]  one fuzz target, 60 s by default; without name: the list
+cargo xtask conformance              docs/lua-conformance.md: rules of the script API and their tests
 cargo xtask cluster [--debug]        three linked nodes on this machine, until Ctrl-C
 ";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["cluster", rest @ ..] => cluster::run(rest),
+        ["conformance", rest @ ..] => conformance::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
