@@ -11,7 +11,9 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table};
 
 use crate::app::Apps;
 use crate::config::EngineConfig;
-use crate::host::{ClientId, ClientStats, Host, ListenerId, LogLevel, MediaQos, PublicationId};
+use crate::host::{
+    ClientId, ClientStats, Format, Host, ListenerId, LogLevel, MediaQos, PublicationId,
+};
 use crate::value::to_amf::Marks;
 
 /// Stack that must be left when a C function of Lua, or one of ours, may call a script function:
@@ -39,6 +41,17 @@ pub(crate) struct Hooks {
     pub(crate) date: Function,
     pub(crate) collect: Function,
     pub(crate) typed: Function,
+    /// Metatable of the elements of XML documents (CNV-32).
+    pub(crate) dom: Table,
+}
+
+/// What Rust keeps of a client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stats: Arc<ClientStats>,
+    pub(crate) format: Format,
+    /// RTMP and RTMFP, whose messages carry name and values apart.
+    pub(crate) is_flash: bool,
 }
 
 /// State of the engine outside Lua. The functions given to Lua hold it, so it must not hold the
@@ -54,7 +67,9 @@ pub(crate) struct Core {
     pub(crate) garbage: Rc<RefCell<Vec<Garbage>>>,
     /// Buffer of the messages to servers, kept between calls.
     pub(crate) scratch: RefCell<Vec<u8>>,
-    pub(crate) clients: RefCell<HashMap<ClientId, Arc<ClientStats>>>,
+    pub(crate) clients: RefCell<HashMap<ClientId, Client>>,
+    /// The request that is being handled, and its format.
+    pub(crate) request: Cell<Option<(ClientId, Format)>>,
     pub(crate) publications: RefCell<HashMap<PublicationId, Arc<MediaQos>>>,
     pub(crate) listeners: RefCell<HashMap<ListenerId, Arc<MediaQos>>>,
     /// Servers whose full queue was logged, until one message passes again.
@@ -82,6 +97,7 @@ impl Core {
             garbage: Rc::default(),
             scratch: RefCell::default(),
             clients: RefCell::default(),
+            request: Cell::new(None),
             publications: RefCell::default(),
             listeners: RefCell::default(),
             full: RefCell::default(),

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
 use crate::core::Core;
-use crate::host::{ClientId, LogLevel, ServerId};
-use crate::value::from_amf::{self, Format};
+use crate::host::{ClientId, Format, LogLevel, ServerId};
+use crate::value::from_amf::{self, Amf};
+use crate::value::from_text;
 
 /// Who gets decoded values, which decides whose `onTypedObject` is asked (EVT-06).
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +99,13 @@ impl Core {
         self.log_app(LogLevel::Error, "", text.as_bytes());
     }
 
-    /// Values of a message for a script; what is broken is logged, the values before it count
+    /// Values of an AMF message for a script; what is broken is logged, the values before it count
     /// (CNV-17).
     pub(crate) fn decode(
         &self,
         lua: &Lua,
         context: Context<'_>,
-        format: Format,
+        version: Amf,
         bytes: &[u8],
     ) -> Vec<Value> {
         let mut values = Vec::new();
@@ -112,28 +113,95 @@ impl Core {
         if bytes.is_empty() {
             return values;
         }
-        let typed = |name: &[u8], table: Table| {
-            let app = match context {
-                Context::App(path) => lua.create_string(path)?,
-                Context::Client(id) => self.shared_event("client_app")?.call(id.0)?,
-                Context::Server(id, handler) => self
-                    .shared_event("server_function_app")?
-                    .call((id.0, LuaString::wrap(handler)))?,
-            };
-            hooks.typed.call::<()>((app, lua.create_string(name)?, table))
-        };
-        let problem = from_amf::decode(lua, &hooks.date, &typed, format, bytes, &mut values);
+        let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
+        let problem = from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
         if let Some(problem) = problem {
-            let text = match context {
-                Context::App(_) => format!("malformed values: {problem}"),
-                Context::Client(_) => format!("malformed arguments of a client's call: {problem}"),
-                Context::Server(_, handler) => format!(
-                    "malformed arguments of server function '{}': {problem}",
-                    String::from_utf8_lossy(handler)
-                ),
-            };
-            self.log_app(LogLevel::Error, "", text.as_bytes());
+            self.malformed(context, &problem);
         }
         values
+    }
+
+    /// Values of a message in any format; what is broken inside is logged, the values before it
+    /// count (CNV-17).
+    ///
+    /// # Errors
+    /// The message as a whole is not of that format: nothing of it is there.
+    pub(crate) fn read(
+        &self,
+        lua: &Lua,
+        context: Context<'_>,
+        format: Format,
+        bytes: &[u8],
+    ) -> Result<Vec<Value>, String> {
+        let mut values = Vec::new();
+        let Some(hooks) = self.hooks.get() else { return Ok(values) };
+        let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
+        let problem = match format {
+            Format::Raw => return Ok(self.raw(lua, bytes)),
+            Format::Amf0 => {
+                let version = Amf::Zero;
+                let problem =
+                    from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
+                match problem {
+                    Some(problem) if values.is_empty() => return Err(problem),
+                    problem => problem,
+                }
+            }
+            Format::Json | Format::XmlRpc | Format::Xml | Format::Query => {
+                if bytes.is_empty() {
+                    return Ok(values);
+                }
+                let document = from_text::read(format, bytes).map_err(|error| error.to_string())?;
+                let mut document = document.ok_or("neither array nor object")?;
+                let (date, dom) = (&hooks.date, &hooks.dom);
+                from_text::values(lua, date, dom, &typed, &mut document, &mut values)
+            }
+        };
+        if let Some(problem) = problem {
+            self.malformed(context, &problem);
+        }
+        Ok(values)
+    }
+
+    /// Bytes as the one value of a message.
+    pub(crate) fn raw(&self, lua: &Lua, bytes: &[u8]) -> Vec<Value> {
+        match lua.create_string(bytes) {
+            Ok(text) => vec![Value::String(text)],
+            Err(error) => {
+                self.internal_error("message", &error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// EVT-06.
+    fn typed(
+        &self,
+        lua: &Lua,
+        context: Context<'_>,
+        name: &[u8],
+        table: Table,
+    ) -> mlua::Result<()> {
+        let Some(hooks) = self.hooks.get() else { return Ok(()) };
+        let app = match context {
+            Context::App(path) => lua.create_string(path)?,
+            Context::Client(id) => self.shared_event("client_app")?.call(id.0)?,
+            Context::Server(id, handler) => {
+                self.shared_event("server_function_app")?.call((id.0, LuaString::wrap(handler)))?
+            }
+        };
+        hooks.typed.call::<()>((app, lua.create_string(name)?, table))
+    }
+
+    fn malformed(&self, context: Context<'_>, problem: &str) {
+        let text = match context {
+            Context::App(_) => format!("malformed values: {problem}"),
+            Context::Client(_) => format!("malformed arguments of a client's call: {problem}"),
+            Context::Server(_, handler) => format!(
+                "malformed arguments of server function '{}': {problem}",
+                String::from_utf8_lossy(handler)
+            ),
+        };
+        self.log_app(LogLevel::Error, "", text.as_bytes());
     }
 }

@@ -11,14 +11,14 @@ use ramona_media::{MediaFrame, MediaKind};
 use crate::api::PRELUDE;
 use crate::app::{OpenError, normalise};
 use crate::config::{EngineConfig, EngineError, ScriptStats};
-use crate::core::{Core, Hooks};
+use crate::core::{Client, Core, Hooks};
 use crate::dispatch::Context;
 use crate::host::*;
 use crate::log::PRELUDE as PRELUDE_PREFIX;
 use crate::object::{names_table, typed_list};
-use crate::value::from_amf::Format;
-use crate::value::text::parse_query;
-use crate::value::to_amf::{Amf0Style, Marks};
+use crate::value::from_amf::Amf;
+use crate::value::text::{parse_query, typed_value};
+use crate::value::to_amf::Marks;
 
 /// The script side of one node. It stays on the thread that made it.
 ///
@@ -29,6 +29,7 @@ pub struct Engine {
     pub(crate) core: Rc<Core>,
     /// Called a million times a second.
     server_call: Function,
+    call: Function,
     media: Function,
     /// Last, so that everything that refers to the state goes before it.
     pub(crate) lua: Lua,
@@ -72,6 +73,7 @@ impl Engine {
             date: shared.raw_get("date")?,
             collect: shared.raw_get("collect")?,
             typed: events.raw_get("typed")?,
+            dom: shared.raw_get("dom")?,
             shared: shared.clone(),
         };
         // Both are empty until here.
@@ -89,8 +91,9 @@ impl Engine {
             shared.raw_set(name, new_view.call::<Table>(list)?)?;
         }
         let server_call = events.raw_get("server_call")?;
+        let call = events.raw_get("call")?;
         let media = events.raw_get("media")?;
-        Ok(Self { core, server_call, media, lua })
+        Ok(Self { core, server_call, call, media, lua })
     }
 
     /// Compiles every `main.lua` below `dir/www` without running it; answers what is wrong, as
@@ -137,7 +140,12 @@ impl Engine {
             Err(OpenError::Missing) => return Err(missing(&path)),
             Err(OpenError::Failed(text)) => return Err(Refusal::Rejected(text.into())),
         }
-        self.core.clients.borrow_mut().insert(client.id, client.stats.clone());
+        let record = Client {
+            stats: client.stats.clone(),
+            format: client.format,
+            is_flash: !speaks_text(client.protocol),
+        };
+        self.core.clients.borrow_mut().insert(client.id, record);
         let id = client.id;
         let answer = self.ask_connection(&path, client);
         let answer = match answer {
@@ -173,9 +181,17 @@ impl Engine {
         object.push(0x03);
         object.extend_from_slice(&client.properties);
         object.extend_from_slice(&[0, 0, 9]);
-        let fields = self.core.decode(&self.lua, context, Format::Amf0, &object).into_iter().next();
-        let args =
-            MultiValue::from_vec(self.core.decode(&self.lua, context, Format::Amf0, &client.args));
+        let fields = self.core.decode(lua, context, Amf::Zero, &object).into_iter().next();
+        let args = if speaks_text(client.protocol) {
+            if let Some(Value::Table(fields)) = &fields {
+                type_texts(lua, fields)?;
+            }
+            // A query is never malformed, at most too long.
+            self.core.read(lua, context, Format::Query, &client.query).unwrap_or_default()
+        } else {
+            self.core.decode(lua, context, Amf::Zero, &client.args)
+        };
+        let args = MultiValue::from_vec(args);
         let started = Instant::now();
         let event = self.core.shared_event("connect")?;
         let (ran, (accepted, result)): (Option<LuaString>, (bool, Value)) =
@@ -214,42 +230,97 @@ impl Engine {
         self.core.event("client:onAddressChanged", "address_changed", (client.0, address));
     }
 
-    /// A client calls a function (CLI-20..22). `args` are AMF0 values.
-    pub fn call(&mut self, client: ClientId, name: &[u8], args: &[u8]) -> CallOutcome {
-        match self.ask_call(client, name, args) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.core.internal_error("client call", &error);
-                CallOutcome::Failed(Bytes::from_static(b"internal error"))
+    /// A client calls a function by its name (CLI-20..22). `args` are values in `format`, in which
+    /// the result comes back.
+    pub fn call(
+        &mut self,
+        client: ClientId,
+        name: &[u8],
+        args: &[u8],
+        format: Format,
+    ) -> CallOutcome {
+        let values = match self.core.read(&self.lua, Context::Client(client), format, args) {
+            Ok(values) => values,
+            // CNV-17.
+            Err(problem) => {
+                let text = format!("malformed arguments of a client's call: {problem}");
+                self.core.log_app(LogLevel::Error, "", text.as_bytes());
+                Vec::new()
             }
-        }
+        };
+        self.ask_call(client, name, values, format)
     }
 
-    fn ask_call(&self, client: ClientId, name: &[u8], args: &[u8]) -> mlua::Result<CallOutcome> {
+    /// A message of a client. Is its first value a string, then that is the name of a function and
+    /// the others are its arguments (HTT-03, WSK-01, CNV-26), else all are for `onMessage`
+    /// (CLI-30). Whatever is no text of `format` comes to `onMessage` as one string (CNV-17), and
+    /// so does all that is [`Format::Raw`]; the answer is [`CallOutcome::Raw`] then.
+    pub fn message(&mut self, client: ClientId, body: &[u8], format: Format) -> CallOutcome {
+        let read = self.core.read(&self.lua, Context::Client(client), format, body);
+        let (mut values, format) = match read {
+            Ok(values) => (values, format),
+            Err(problem) => {
+                let text = format!("message of a client taken as it is: {problem}");
+                self.core.log_app(LogLevel::Debug, "", text.as_bytes());
+                (self.core.raw(&self.lua, body), Format::Raw)
+            }
+        };
+        let is_call = format != Format::Raw && matches!(values.first(), Some(Value::String(_)));
+        if is_call && let Value::String(name) = values.remove(0) {
+            return self.ask_call(client, &name.as_bytes(), values, format);
+        }
+        self.ask_call(client, b"onMessage", values, format)
+    }
+
+    fn ask_call(
+        &self,
+        client: ClientId,
+        name: &[u8],
+        values: Vec<Value>,
+        format: Format,
+    ) -> CallOutcome {
+        let is_flash = self.core.clients.borrow().get(&client).is_some_and(|known| known.is_flash);
+        // A frame of bytes does not make the messages of a WebSocket's script bytes (WRI-02).
+        let asked = (format != Format::Raw && !is_flash).then_some((client, format));
+        let before = self.core.request.replace(asked);
+        let outcome = self.run_call(client, name, values, format);
+        self.core.request.set(before);
+        outcome.unwrap_or_else(|error| {
+            self.core.internal_error("client call", &error);
+            CallOutcome::Failed(Bytes::from_static(b"internal error"))
+        })
+    }
+
+    fn run_call(
+        &self,
+        client: ClientId,
+        name: &[u8],
+        values: Vec<Value>,
+        format: Format,
+    ) -> mlua::Result<CallOutcome> {
         let started = Instant::now();
-        let values = self.core.decode(&self.lua, Context::Client(client), Format::Amf0, args);
-        let event = self.core.shared_event("call")?;
         let (ran, mut results): (Option<LuaString>, MultiValue) =
-            event.call((client.0, LuaString::wrap(name), MultiValue::from_vec(values)))?;
+            self.call.call((client.0, LuaString::wrap(name), MultiValue::from_vec(values)))?;
         if ran.is_none() {
             let mut text = b"Method '".to_vec();
             text.extend_from_slice(name);
             text.extend_from_slice(b"' not found");
-            return Ok(CallOutcome::Failed(text.into()));
+            return Ok(CallOutcome::Unknown(text.into()));
         }
         let label = String::from_utf8_lossy(name);
-        self.core.done(&format!("client:{label}"), ran, started);
         let succeeded = results.pop_front() == Some(Value::Boolean(true));
-        if !succeeded {
+        let outcome = if !succeeded {
             let text = results.pop_front().unwrap_or(Value::Nil);
-            return Ok(CallOutcome::Failed(bytes_of(&text)));
-        }
-        if results.is_empty() {
-            return Ok(CallOutcome::Nothing);
-        }
-        let values = results.into_vec();
-        let bytes = self.core.encode_amf0(&self.lua, "return", Amf0Style::Auto, &[], &values)?;
-        Ok(CallOutcome::Values(bytes.into()))
+            CallOutcome::Failed(bytes_of(&text))
+        } else if results.is_empty() {
+            CallOutcome::Nothing
+        } else {
+            let values = results.into_vec();
+            let bytes = self.core.encode(&self.lua, "return", format, None, &values)?.into();
+            if format == Format::Raw { CallOutcome::Raw(bytes) } else { CallOutcome::Values(bytes) }
+        };
+        self.core.done(&format!("client:{label}"), ran, started);
+        Ok(outcome)
     }
 
     /// A client asks to publish (CLI-33). When accepted, the publication is running.
@@ -367,7 +438,7 @@ impl Engine {
             return event.call((id, LuaString::wrap(payload)));
         }
         let app = app.to_string_lossy();
-        let mut values = self.core.decode(&self.lua, Context::App(&app), Format::Amf0, payload);
+        let mut values = self.core.decode(&self.lua, Context::App(&app), Amf::Zero, payload);
         let name = match values.first() {
             Some(Value::String(_)) => values.remove(0),
             _ => Value::Nil,
@@ -385,7 +456,7 @@ impl Engine {
     /// last value counts; `None` when it was cleared.
     pub fn metadata(&mut self, publication: PublicationId, message: Option<Bytes>) {
         let fields = message.and_then(|message| {
-            self.core.decode(&self.lua, Context::App(""), Format::Amf0, &message).pop()
+            self.core.decode(&self.lua, Context::App(""), Amf::Zero, &message).pop()
         });
         self.core.event("publication:onProperties", "metadata", (publication.0, fields));
     }
@@ -439,7 +510,7 @@ impl Engine {
     pub fn server_call(&mut self, server: ServerId, handler: &[u8], args: &[u8]) {
         let started = Instant::now();
         let context = Context::Server(server, handler);
-        let values = self.core.decode(&self.lua, context, Format::Amf3, args);
+        let values = self.core.decode(&self.lua, context, Amf::Three, args);
         let args = (server.0, LuaString::wrap(handler), MultiValue::from_vec(values));
         match self.server_call.call::<(bool, Option<LuaString>)>(args) {
             Ok((true, app)) => {
@@ -477,6 +548,23 @@ impl Engine {
 
 fn missing(path: &str) -> Refusal {
     Refusal::InvalidApp(format!("Application {path} doesn't exist").into())
+}
+
+/// Protocols whose clients have a URL, headers and messages in a format of their choice.
+fn speaks_text(protocol: &str) -> bool {
+    matches!(protocol, "HTTP" | "WebSocket")
+}
+
+/// Gives the texts of headers and cookies the type they look like (GEN-15).
+fn type_texts(lua: &Lua, fields: &Table) -> mlua::Result<()> {
+    let mut typed = Vec::new();
+    fields.for_each(|key: Value, value: Value| {
+        if let Value::String(text) = &value {
+            typed.push((key, typed_value(lua, &text.as_bytes())?));
+        }
+        Ok(())
+    })?;
+    typed.into_iter().try_for_each(|(key, value)| fields.raw_set(key, value))
 }
 
 fn bytes_of(value: &Value) -> Bytes {

@@ -78,20 +78,43 @@ pub enum PublishError {
     Refused,
 }
 
+/// Encoding of the arguments and results of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// AMF0 values one after another (an AMF3 value is preceded by `0x11`).
+    Amf0,
+    /// One JSON array of all values (CNV-20).
+    Json,
+    /// XML-RPC: a `methodCall` comes in, a `methodResponse` goes out (CNV-25, CNV-26).
+    XmlRpc,
+    /// XML of either dialect (CNV-30..33); a body that is XML-RPC is read as such.
+    Xml,
+    /// A query string (CNV-35, CNV-36).
+    Query,
+    /// Bytes as they are: one string comes in; strings and numbers go out, joined.
+    Raw,
+}
+
 /// A message a script writes to a client (4.4).
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// WRI-01. `args` are AMF0 values (an AMF3 value is preceded by `0x11`).
+    /// WRI-01.
     Invocation {
         /// Method name.
         name: Bytes,
-        /// AMF0 values.
+        /// For Flash clients (RTMP, RTMFP) the AMF0 values after the name. For all others the
+        /// whole message in `format`, its first value the name.
         args: Bytes,
+        /// The client's format, or that of the request that is being handled.
+        format: Format,
     },
-    /// WRI-02: AMF0 values; `_result` of the call being handled, of transaction 0 outside one.
+    /// WRI-02: for Flash clients `_result` of the call being handled, of transaction 0 outside
+    /// one.
     Message {
-        /// AMF0 values.
+        /// Values in `format`.
         values: Bytes,
+        /// The client's format, or that of the request that is being handled.
+        format: Format,
     },
     /// WRI-03.
     Raw {
@@ -154,16 +177,21 @@ pub struct ClientInfo {
     pub raw_id: [u8; 32],
     /// CLI-01: `ip:port`.
     pub address: String,
-    /// CLI-06: `RTMP`, `RTMFP`, …
+    /// CLI-06: `RTMP`, `RTMFP`, `HTTP`, `WebSocket`.
     pub protocol: &'static str,
+    /// What its writer writes outside of a request: AMF0 for Flash, JSON for WebSocket; for HTTP
+    /// that of its first request (JSON when it has none).
+    pub format: Format,
     /// CLI-04: `""` or `/a/b`, normalised by ENV-01.
     pub path: String,
     /// CLI-05: URL query without `?`.
     pub query: Bytes,
-    /// CLI-10: fields of the connect object, flat, as AMF0 object members
-    /// (u16 length, key, value, repeated; no end marker).
+    /// CLI-10: fields of the connect object, or headers and cookies, flat, as AMF0 object members
+    /// (u16 length, key, value, repeated; no end marker). Texts of HTTP and WebSocket get the
+    /// type they look like (GEN-15).
     pub properties: Bytes,
-    /// EVT-03: extra arguments of connect, AMF0 values.
+    /// EVT-03: extra arguments of connect, AMF0 values. Nothing for HTTP and WebSocket: their
+    /// arguments are made of `query`.
     pub args: Bytes,
     /// CLI-12: configuration of the protocol, key (without section) and text.
     pub parameters: Vec<(String, String)>,
@@ -237,15 +265,20 @@ pub struct ServerInfo {
     pub configs: Vec<(String, String)>,
 }
 
-/// How a call of a client ended.
+/// How a call or a message of a client ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallOutcome {
-    /// The function returned values (AMF0), in order; explicit nil is a null.
+    /// The function returned values, in order, in the format of the call; explicit nil is a null.
     Values(Bytes),
+    /// The same for a message that is [`Format::Raw`], or was no text of its format and therefore
+    /// taken as one: bytes as they are (WSK-01).
+    Raw(Bytes),
     /// It returned nothing: no response (CLI-20).
     Nothing,
-    /// It raised, or there is no such function (STA-06): text for the peer.
+    /// It raised (STA-06): text for the peer, with its position (GEN-12).
     Failed(Bytes),
+    /// There is no such function (CLI-22): text for the peer.
+    Unknown(Bytes),
 }
 
 /// Which kinds of packets a script wants to see (PUB-06..08).

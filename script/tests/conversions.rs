@@ -234,7 +234,10 @@ fn cnv_17_malformed_arguments_are_logged_and_the_call_is_dispatched() {
     assert_eq!(node.notes(), ["2 whole"]);
     let mut args = amf0(&[text("whole")]);
     args.extend_from_slice(&[0x02, 0xFF]);
-    let CallOutcome::Values(values) = node.engine.call(ClientId(1), b"f", &args) else { panic!() };
+    let CallOutcome::Values(values) = node.engine.call(ClientId(1), b"f", &args, Format::Amf0)
+    else {
+        panic!()
+    };
     assert_eq!(amf0_values(&values), [text("whole")]);
     assert_eq!(node.errors().len(), 2);
 }

@@ -395,7 +395,11 @@ fn cli_09_the_writer_works_in_on_connection() {
         node.asked()[1],
         Asked::Write {
             client: 1,
-            message: ClientMessage::Invocation { name: "hi".into(), args: Bytes::new() }
+            message: ClientMessage::Invocation {
+                name: "hi".into(),
+                args: Bytes::new(),
+                format: Format::Amf0
+            }
         }
     );
 }
@@ -460,7 +464,7 @@ fn cli_20_results_become_one_response() {
     assert_eq!(node.call(1, "nothing", &[]), CallOutcome::Nothing);
     assert_eq!(node.answer(1, "null", &[]), [Value::Null]);
     assert_eq!(node.answer(1, "self", &[Value::Null]), [TRUE, Value::Null]);
-    assert_eq!(node.call(1, "value", &[]), CallOutcome::Failed("Method 'value' not found".into()));
+    assert_eq!(node.call(1, "value", &[]), CallOutcome::Unknown("Method 'value' not found".into()));
     node.quiet();
 }
 
@@ -485,7 +489,7 @@ fn cli_21_events_and_the_connections_own_names_are_not_callable() {
         "setPeerInfo",
     ] {
         let text = format!("Method '{name}' not found");
-        assert_eq!(node.call(1, name, &[]), CallOutcome::Failed(text.into()));
+        assert_eq!(node.call(1, name, &[]), CallOutcome::Unknown(text.into()));
     }
     assert_eq!(node.answer(1, "onMessage", &[number(1.0)]), [number(1.0)]);
     assert!(node.notes().is_empty());
@@ -495,12 +499,12 @@ fn cli_21_events_and_the_connections_own_names_are_not_callable() {
 fn cli_22_unknown_methods_are_named_with_every_byte() {
     let mut node = Node::root("");
     node.connect(1).unwrap();
-    let outcome = node.engine.call(ClientId(1), b"x\xff", &[]);
-    assert_eq!(outcome, CallOutcome::Failed(Bytes::from_static(b"Method 'x\xff' not found")));
+    let outcome = node.engine.call(ClientId(1), b"x\xff", &[], Format::Amf0);
+    assert_eq!(outcome, CallOutcome::Unknown(Bytes::from_static(b"Method 'x\xff' not found")));
     for name in ["address", "writer", "id", "properties"] {
-        assert!(matches!(node.call(1, name, &[]), CallOutcome::Failed(_)));
+        assert!(matches!(node.call(1, name, &[]), CallOutcome::Unknown(_)));
     }
-    assert!(matches!(node.call(99, "x", &[]), CallOutcome::Failed(_)));
+    assert!(matches!(node.call(99, "x", &[]), CallOutcome::Unknown(_)));
 }
 
 #[test]
@@ -568,10 +572,18 @@ fn wri_01_to_04_what_a_writer_writes() {
         [
             ClientMessage::Invocation {
                 name: "f".into(),
-                args: amf0(&[number(1.0), text("x")]).into()
+                args: amf0(&[number(1.0), text("x")]).into(),
+                format: Format::Amf0,
             },
-            ClientMessage::Invocation { name: "onMessage".into(), args: Bytes::new() },
-            ClientMessage::Message { values: amf0(&[Value::Null, TRUE]).into() },
+            ClientMessage::Invocation {
+                name: "onMessage".into(),
+                args: Bytes::new(),
+                format: Format::Amf0
+            },
+            ClientMessage::Message {
+                values: amf0(&[Value::Null, TRUE]).into(),
+                format: Format::Amf0
+            },
             raw("bytes"),
             raw("5"),
             raw("more"),

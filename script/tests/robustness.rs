@@ -290,7 +290,7 @@ fn every_byte_string_is_a_message() {
             bytes.push(if wide[1] < 200 { wide[0] % 0x14 } else { wide[0] });
         }
         node.engine.server_call(ServerId(1), b"f", &bytes);
-        node.engine.call(ClientId(1), b"f", &bytes);
+        node.engine.call(ClientId(1), b"f", &bytes, Format::Amf0);
         let frame = MediaFrame::new(MediaKind::Data, 0, bytes.into());
         node.engine.media(PublicationId(5), &[frame]);
         node.asked();

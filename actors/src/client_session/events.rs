@@ -12,7 +12,7 @@ use ramona_media::MediaFrame;
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{CloseKind, Event, NetConnection, PublishRefusal, RejectCode, StreamId};
 use ramona_script::{
-    Accepted, CallOutcome, ClientInfo, ClientMessage, ListenerId, ListenerInfo, MediaQos,
+    Accepted, CallOutcome, ClientInfo, ClientMessage, Format, ListenerId, ListenerInfo, MediaQos,
     PublicationId, PublicationInfo, PublishError, Refusal,
 };
 use smallvec::SmallVec;
@@ -75,7 +75,8 @@ impl<C: Carrier> ClientSession<C> {
                 let bytes = name.len() + args.len() + 64;
                 // Sliced out of a read buffer they would keep all of it while the script is busy.
                 let (name, args) = (Bytes::copy_from_slice(&name), Bytes::copy_from_slice(&args));
-                let call = ToScript::Call { client, transaction, name, args };
+                let format = Format::Amf0;
+                let call = ToScript::Call { client, transaction, name, args, format };
                 self.tell_script(call, bytes, ctx);
             }
             Event::RoundTrip(time) => {
@@ -100,6 +101,7 @@ impl<C: Carrier> ClientSession<C> {
             raw_id: self.raw_id,
             address: self.peer.to_string(),
             protocol: C::PROTOCOL,
+            format: Format::Amf0,
             path: connect.path,
             query: connect.query,
             properties: object_members(&Value::Object(connect.properties)),
@@ -219,14 +221,16 @@ impl<C: Carrier> ClientSession<C> {
                 self.on_subscribed(listener, decision);
             }
             ToSession::Called { transaction, outcome } => self.carrier.speak(|m| match outcome {
-                CallOutcome::Values(values) => {
+                CallOutcome::Values(values) | CallOutcome::Raw(values) => {
                     if let Err(error) = m.answer_call(transaction, &values) {
                         warn!(%error, "result of a call not sent");
                         m.fail_call(transaction, b"the result is too long");
                     }
                 }
                 CallOutcome::Nothing => {}
-                CallOutcome::Failed(text) => m.fail_call(transaction, &text),
+                CallOutcome::Failed(text) | CallOutcome::Unknown(text) => {
+                    m.fail_call(transaction, &text);
+                }
             }),
             ToSession::Write { messages, ticket: _ticket } => {
                 for message in messages {
@@ -376,8 +380,8 @@ impl<C: Carrier> ClientSession<C> {
 
 fn write(machine: &mut NetConnection, message: ClientMessage) {
     let sent = match message {
-        ClientMessage::Invocation { name, args } => machine.invoke(&name, &args),
-        ClientMessage::Message { values } => machine.write_message(&values),
+        ClientMessage::Invocation { name, args, .. } => machine.invoke(&name, &args),
+        ClientMessage::Message { values, .. } => machine.write_message(&values),
         ClientMessage::Raw { data } => machine.write_raw(&data),
         ClientMessage::Status { code, description } => {
             machine.status(None, &code, &description);

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use ramona_cluster::Call;
 use ramona_media::MediaFrame;
 use ramona_script::{
-    ClientId, ClientInfo, ListenerId, ListenerInfo, PublicationId, PublicationInfo, ServerId,
-    ServerInfo,
+    ClientId, ClientInfo, Format, ListenerId, ListenerInfo, PublicationId, PublicationInfo,
+    ServerId, ServerInfo,
 };
 
 use super::client::ToSession;
@@ -36,8 +36,21 @@ pub enum ToScript {
         transaction: f64,
         /// Function name.
         name: Bytes,
-        /// AMF0 values.
+        /// Values in `format`.
         args: Bytes,
+        /// Of the arguments, and of the result.
+        format: Format,
+    },
+    /// A client sent a message that names its function itself, or none (HTT-03, WSK-01, CLI-30).
+    Message {
+        /// Who sent it.
+        client: ClientId,
+        /// Comes back with the result, as that of a call.
+        transaction: f64,
+        /// The message.
+        body: Bytes,
+        /// Of the message, and of the result.
+        format: Format,
     },
     /// CLI-33.
     Publish {

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use ramona_script::{ClientId, Engine, EngineConfig, Host, PublicationId, ServerId};
+use ramona_script::{CallOutcome, ClientId, Engine, EngineConfig, Host, PublicationId, ServerId};
 use tracing::{debug, error, info};
 
 use crate::messages::client::ToSession;
@@ -126,11 +126,13 @@ impl ScriptBridge {
                     self.engine.disconnect(client);
                 }
             }
-            ToScript::Call { client, transaction, name, args } => {
-                let outcome = self.engine.call(client, &name, &args);
-                // What the function wrote comes before its result.
-                self.host.flush_client(client);
-                self.host.tell(client, ToSession::Called { transaction, outcome });
+            ToScript::Call { client, transaction, name, args, format } => {
+                let outcome = self.engine.call(client, &name, &args, format);
+                self.answer(client, transaction, outcome);
+            }
+            ToScript::Message { client, transaction, body, format } => {
+                let outcome = self.engine.message(client, &body, format);
+                self.answer(client, transaction, outcome);
             }
             ToScript::Publish { client, info, control } => {
                 let run = info.id;
@@ -213,6 +215,12 @@ impl ScriptBridge {
                 ctx.stop();
             }
         }
+    }
+
+    fn answer(&self, client: ClientId, transaction: f64, outcome: CallOutcome) {
+        // What the function wrote comes before its result.
+        self.host.flush_client(client);
+        self.host.tell(client, ToSession::Called { transaction, outcome });
     }
 
     fn on_unpublished(&mut self, run: PublicationId) {

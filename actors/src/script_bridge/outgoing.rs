@@ -149,8 +149,8 @@ impl ClientOut {
 
 fn size_of_message(message: &ClientMessage) -> usize {
     64 + match message {
-        ClientMessage::Invocation { name, args } => name.len() + args.len(),
-        ClientMessage::Message { values } => values.len(),
+        ClientMessage::Invocation { name, args, .. } => name.len() + args.len(),
+        ClientMessage::Message { values, .. } => values.len(),
         ClientMessage::Raw { data } => data.len(),
         ClientMessage::Status { code, description } => code.len() + description.len(),
     }

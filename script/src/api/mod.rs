@@ -15,6 +15,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("object", include_str!("../object.lua")),
     ("env", include_str!("../env.lua")),
     ("dispatch", include_str!("../dispatch.lua")),
+    ("xml", include_str!("xml.lua")),
     ("view", include_str!("view.lua")),
     ("qos", include_str!("qos.lua")),
     ("client", include_str!("client.lua")),

@@ -4,7 +4,7 @@ use mlua::{LuaString, MultiValue, Value, Variadic};
 
 use crate::core::Core;
 use crate::host::LogLevel;
-use crate::value::from_amf::{self, Format};
+use crate::value::from_amf::{self, Amf};
 use crate::value::to_amf::Amf0Style;
 
 impl Core {
@@ -25,8 +25,7 @@ impl Core {
             };
             let mut values = Vec::new();
             let data = data.as_bytes();
-            let problem =
-                from_amf::decode(lua, &hooks.date, &typed, Format::Amf0, &data, &mut values);
+            let problem = from_amf::decode(lua, &hooks.date, &typed, Amf::Zero, &data, &mut values);
             if let Some(problem) = problem {
                 let text = format!("mona:fromAMF: {problem}");
                 core.log_here(lua, LogLevel::Error, text.as_bytes());

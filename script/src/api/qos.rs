@@ -52,7 +52,8 @@ impl Core {
                 if &*source.as_bytes() == b"client" {
                     // The main writer: half of the measured round trip.
                     let clients = core.clients.borrow();
-                    let ping = clients.get(&ClientId(id)).map_or(0, |s| s.ping_ms.load(Relaxed));
+                    let ping =
+                        clients.get(&ClientId(id)).map_or(0, |s| s.stats.ping_ms.load(Relaxed));
                     return Ok(if &*name == b"latency" { f64::from(ping) / 2.0 } else { 0.0 });
                 }
                 let qos = core.media_qos(&source.as_bytes(), id);
@@ -61,7 +62,9 @@ impl Core {
         )?;
         self.native("client_stat", |core, _, (id, name): (u64, LuaString)| {
             let clients = core.clients.borrow();
-            let Some(stats) = clients.get(&ClientId(id)) else { return Ok(0.0) };
+            let Some(stats) = clients.get(&ClientId(id)).map(|client| &client.stats) else {
+                return Ok(0.0);
+            };
             Ok(match &*name.as_bytes() {
                 b"ping" => f64::from(stats.ping_ms.load(Relaxed).min(u32::from(u16::MAX))),
                 _ => stats.last_reception_ms.load(Relaxed) as f64,

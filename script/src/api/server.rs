@@ -65,6 +65,9 @@ impl Core {
         if let Some(text) = walk.notes.text() {
             self.log_here(lua, LogLevel::Warn, format!("{label}: {text}").as_bytes());
         }
+        if let Some(text) = walk.notes.error() {
+            self.log_here(lua, LogLevel::Error, format!("{label}: {text}").as_bytes());
+        }
     }
 
     fn send(&self, lua: &Lua, id: u64, name: &[u8], message: &[u8]) {

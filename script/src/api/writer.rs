@@ -1,11 +1,12 @@
-//! What `writer` asks of the host, and the AMF0 of messages to clients.
+//! What `writer` asks of the host, and the bytes of messages to clients.
 
 use bytes::Bytes;
 use mlua::{Lua, LuaString, Table, Value, Variadic};
 use ramona_amf::Amf0Encoder;
+use ramona_formats::{Encoder, JsonEncoder, QueryEncoder, XmlArrayEncoder, XmlRpcEncoder};
 
 use crate::core::Core;
-use crate::host::{ClientId, ClientMessage};
+use crate::host::{ClientId, ClientMessage, Format, LogLevel};
 use crate::value::to_amf::{Amf0Style, Walk};
 
 impl Core {
@@ -13,18 +14,20 @@ impl Core {
         self.native(
             "write_invocation",
             |core, lua, (id, name, values): (u64, LuaString, Variadic<Value>)| {
-                let args =
-                    core.encode_amf0(lua, "writer:writeInvocation", Amf0Style::Auto, &[], &values)?;
-                let name = copy(&name);
-                core.host
-                    .write(ClientId(id), ClientMessage::Invocation { name, args: args.into() });
+                let (client, name) = (ClientId(id), copy(&name));
+                let (format, is_flash) = core.format_of(client);
+                let first = (!is_flash).then_some(&name[..]);
+                let args = core.encode(lua, "writer:writeInvocation", format, first, &values)?;
+                let message = ClientMessage::Invocation { name, args: args.into(), format };
+                core.host.write(client, message);
                 Ok(())
             },
         )?;
         self.native("write_message", |core, lua, (id, values): (u64, Variadic<Value>)| {
-            let values =
-                core.encode_amf0(lua, "writer:writeMessage", Amf0Style::Auto, &[], &values)?;
-            core.host.write(ClientId(id), ClientMessage::Message { values: values.into() });
+            let client = ClientId(id);
+            let (format, _) = core.format_of(client);
+            let values = core.encode(lua, "writer:writeMessage", format, None, &values)?;
+            core.host.write(client, ClientMessage::Message { values: values.into(), format });
             Ok(())
         })?;
         self.native("write_raw", |core, _, (id, data): (u64, LuaString)| {
@@ -46,6 +49,104 @@ impl Core {
             core.host.close_client(ClientId(id), code as u32);
             Ok(())
         })
+    }
+
+    /// What a client's writer writes now, and whether the client is one of Flash: its own format,
+    /// or that of the request of it that is being handled.
+    fn format_of(&self, client: ClientId) -> (Format, bool) {
+        let Some((own, is_flash)) =
+            self.clients.borrow().get(&client).map(|client| (client.format, client.is_flash))
+        else {
+            return (Format::Json, false);
+        };
+        match self.request.get() {
+            Some((asking, format)) if asking == client => (format, is_flash),
+            _ => (own, is_flash),
+        }
+    }
+
+    /// A message of all values, `first` before them.
+    pub(crate) fn encode(
+        &self,
+        lua: &Lua,
+        label: &str,
+        format: Format,
+        first: Option<&[u8]>,
+        values: &[Value],
+    ) -> mlua::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match format {
+            Format::Amf0 => {
+                if let Some(first) = first
+                    && Amf0Encoder::new(&mut out).string(first).is_err()
+                {
+                    out.clear();
+                }
+                return self.encode_amf0(lua, label, Amf0Style::Auto, &out, values);
+            }
+            Format::Json => {
+                let mut encoder = JsonEncoder::list(&mut out);
+                self.encode_text(lua, label, &mut encoder, first, values)?;
+                encoder.finish();
+            }
+            Format::XmlRpc => {
+                let mut encoder = XmlRpcEncoder::response(&mut out);
+                self.encode_text(lua, label, &mut encoder, first, values)?;
+                encoder.finish();
+            }
+            Format::Xml => {
+                let mut encoder = XmlArrayEncoder::new(&mut out);
+                self.encode_text(lua, label, &mut encoder, first, values)?;
+                encoder.finish();
+            }
+            Format::Query => {
+                let mut encoder = QueryEncoder::new(&mut out);
+                self.encode_text(lua, label, &mut encoder, first, values)?;
+                encoder.finish();
+            }
+            Format::Raw => {
+                out.extend_from_slice(first.unwrap_or_default());
+                let mut skipped = 0;
+                for value in values {
+                    match value {
+                        Value::String(text) => out.extend_from_slice(&text.as_bytes()),
+                        Value::Integer(number) => {
+                            out.extend_from_slice(number.to_string().as_bytes())
+                        }
+                        Value::Number(number) => {
+                            out.extend_from_slice(number.to_string().as_bytes())
+                        }
+                        Value::Nil => {}
+                        _ => skipped += 1,
+                    }
+                }
+                if skipped > 0 {
+                    let text = format!("{label}: {skipped} values that are no bytes");
+                    self.log_here(lua, LogLevel::Warn, text.as_bytes());
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn encode_text(
+        &self,
+        lua: &Lua,
+        label: &str,
+        encoder: &mut impl Encoder,
+        first: Option<&[u8]>,
+        values: &[Value],
+    ) -> mlua::Result<()> {
+        let Some(marks) = self.marks.get() else { return Ok(()) };
+        let mut walk = Walk::without_references(marks, Amf0Style::Auto);
+        if let Some(first) = first {
+            encoder.string(first);
+        }
+        for value in values {
+            walk.text(encoder, value)?;
+        }
+        self.warn_notes(lua, label, &walk);
+        Ok(())
     }
 
     /// AMF0 of a list of values, after what `before` holds.

@@ -1,4 +1,4 @@
-//! AMF to Lua (CNV-10..14, 16, 17).
+//! AMF to Lua (CNV-10..14, 16, 17), and the tables that every format is read into.
 
 use std::rc::Rc;
 
@@ -59,7 +59,7 @@ pub(crate) enum Node {
 /// Called with type name and table of each typed object (EVT-06).
 pub(crate) type Typed<'a> = &'a dyn Fn(&[u8], Table) -> mlua::Result<()>;
 
-struct Tables<'a> {
+pub(super) struct Tables<'a> {
     lua: &'a Lua,
     /// Makes the table of a date (CNV-12).
     date: &'a Function,
@@ -71,9 +71,30 @@ struct Tables<'a> {
     open: Vec<Option<Box<[u8]>>>,
     /// EcmaArray containers that are being filled take numbers as indexes.
     ecma: Vec<bool>,
+    /// Metatable of every array, for the elements of an XML document (CNV-32).
+    meta: Option<&'a Table>,
 }
 
-impl Tables<'_> {
+impl<'a> Tables<'a> {
+    pub(super) fn new(lua: &'a Lua, date: &'a Function, typed: Typed<'a>) -> Self {
+        Self {
+            lua,
+            date,
+            typed,
+            handles: 0,
+            store: None,
+            stored: 0,
+            open: Vec::new(),
+            ecma: Vec::new(),
+            meta: None,
+        }
+    }
+
+    pub(super) fn with_meta(mut self, meta: &'a Table) -> Self {
+        self.meta = Some(meta);
+        self
+    }
+
     fn node(&mut self, table: Table) -> mlua::Result<Node> {
         if self.handles < MAX_HANDLES {
             self.handles += 1;
@@ -104,7 +125,7 @@ impl Tables<'_> {
         }
     }
 
-    fn value(&self, node: Node) -> mlua::Result<Value> {
+    pub(super) fn value(&self, node: Node) -> mlua::Result<Value> {
         Ok(match node {
             Node::Plain(value) => value,
             Node::Table(table) => Value::Table((*table).clone()),
@@ -168,6 +189,9 @@ impl Builder for Tables<'_> {
             Container::Object { .. } | Container::Dictionary { .. } => (0, false),
         };
         let table = self.lua.create_table_with_capacity(elements, 0)?;
+        if let (Some(meta), Container::Array { .. }) = (self.meta, kind) {
+            table.set_metatable(Some(meta.clone()))?;
+        }
         let mut type_of = None;
         match kind {
             Container::Object { type_name: Some(name) } => {
@@ -230,11 +254,11 @@ impl Builder for Tables<'_> {
     }
 }
 
-/// Which format a message starts with.
+/// Which version a message starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Amf0,
-    Amf3,
+pub(crate) enum Amf {
+    Zero,
+    Three,
 }
 
 /// Decodes the values of a message into `values` and answers what was wrong, if anything: then
@@ -243,23 +267,14 @@ pub(crate) fn decode(
     lua: &Lua,
     date: &Function,
     typed: Typed<'_>,
-    format: Format,
+    version: Amf,
     bytes: &[u8],
     values: &mut Vec<Value>,
 ) -> Option<String> {
-    let mut tables = Tables {
-        lua,
-        date,
-        typed,
-        handles: 0,
-        store: None,
-        stored: 0,
-        open: Vec::new(),
-        ecma: Vec::new(),
-    };
-    let mut decoder = match format {
-        Format::Amf0 => Decoder::amf0(bytes),
-        Format::Amf3 => Decoder::amf3(bytes),
+    let mut tables = Tables::new(lua, date, typed);
+    let mut decoder = match version {
+        Amf::Zero => Decoder::amf0(bytes),
+        Amf::Three => Decoder::amf3(bytes),
     };
     loop {
         let node = match decoder.next(&mut tables) {

@@ -1,6 +1,8 @@
-//! Values between Lua, AMF and text.
+//! Values between Lua and the formats of messages.
 
 pub(crate) mod from_amf;
+pub(crate) mod from_text;
 pub(crate) mod text;
 pub(crate) mod to_amf;
 mod to_amf0;
+pub(crate) mod to_text;

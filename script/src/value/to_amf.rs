@@ -8,8 +8,8 @@ use mlua::{Lua, LuaString, Table, Value};
 use ramona_amf::{Amf3Encoder, EncodeError, MAX_DEPTH};
 
 /// Tables that a message without references may hold: shared tables are written each time there,
-/// so few can stand for many. Ten thousand times what an info object holds.
-const MAX_TABLES_WITHOUT_REFERENCES: usize = 65_536;
+/// so few can stand for many. As many as are read.
+const MAX_TABLES: usize = ramona_formats::limits::MAX_CONTAINERS;
 
 /// Names that make a table something else, as Lua strings, and what is no plain table.
 pub(crate) struct Marks {
@@ -42,8 +42,11 @@ pub(crate) struct Notes {
     pub(super) keys: usize,
     pub(super) deep: usize,
     pub(super) cycles: usize,
+    pub(super) many: usize,
     pub(super) long: usize,
     pub(super) switched: usize,
+    pub(super) dates: usize,
+    pub(super) dictionaries: usize,
 }
 
 impl Notes {
@@ -54,9 +57,10 @@ impl Notes {
             (self.omitted, "values that cannot be serialized"),
             (self.keys, "keys that cannot be serialized"),
             (self.deep, "tables nested deeper than 128 levels"),
-            (self.cycles, "tables inside themselves"),
             (self.long, "values too long for the format"),
             (self.switched, "values that AMF0 lacks, written as AMF3"),
+            (self.dates, "dates outside of the years 0 to 9999"),
+            (self.dictionaries, "dictionaries, written as objects"),
         ];
         for (count, what) in rows {
             if count > 0 {
@@ -64,6 +68,19 @@ impl Notes {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{separator}{count} {what}");
             }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The text of the error, if there is one: what ends in null because it has no end (CNV-15).
+    pub(crate) fn error(&self) -> Option<String> {
+        let mut text = String::new();
+        if self.cycles > 0 {
+            let _ = write!(text, "{} tables inside themselves, written as null", self.cycles);
+        }
+        if self.many > 0 {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let _ = write!(text, "{separator}{} tables beyond {MAX_TABLES}", self.many);
         }
         (!text.is_empty()).then_some(text)
     }
@@ -100,6 +117,8 @@ pub(crate) struct Walk<'m> {
     amf3: HashMap<*const c_void, u32>,
     pub(super) ancestors: Vec<*const c_void>,
     tables: usize,
+    /// Bytes of strings and keys of a text.
+    pub(super) bytes: usize,
     pub(crate) notes: Notes,
 }
 
@@ -113,6 +132,7 @@ impl<'m> Walk<'m> {
             amf3: HashMap::new(),
             ancestors: Vec::new(),
             tables: 0,
+            bytes: 0,
             notes: Notes::default(),
         }
     }
@@ -302,11 +322,15 @@ impl<'m> Walk<'m> {
             return false;
         }
         self.tables += 1;
-        if !self.references
-            && (self.ancestors.contains(&pointer) || self.tables > MAX_TABLES_WITHOUT_REFERENCES)
-        {
-            self.notes.cycles += 1;
-            return false;
+        if !self.references {
+            if self.ancestors.contains(&pointer) {
+                self.notes.cycles += 1;
+                return false;
+            }
+            if self.tables > MAX_TABLES {
+                self.notes.many += 1;
+                return false;
+            }
         }
         self.ancestors.push(pointer);
         true
@@ -328,6 +352,11 @@ impl<'m> Walk<'m> {
         }
     }
 
+    pub(super) fn is_dictionary(&self, table: &Table) -> mlua::Result<bool> {
+        let size = table.raw_get::<Value>(&self.marks.size)?;
+        Ok(matches!(size, Value::Integer(_) | Value::Number(_)))
+    }
+
     fn is_mark(&self, key: &Value, mark: &LuaString) -> bool {
         matches!(key, Value::String(key) if key.to_pointer() == mark.to_pointer())
     }
@@ -343,7 +372,7 @@ impl<'m> Walk<'m> {
         if let Value::String(bytes) = table.raw_get::<Value>(&self.marks.raw)? {
             return Ok(Shape::Bytes(bytes));
         }
-        if let Value::Integer(_) | Value::Number(_) = table.raw_get::<Value>(&self.marks.size)? {
+        if self.is_dictionary(table)? {
             return Ok(Shape::Dictionary);
         }
         match table.raw_get::<Value>(&self.marks.time)? {

@@ -242,6 +242,7 @@ impl Node {
             raw_id,
             address: format!("10.0.0.{number}:5000"),
             protocol: "RTMP",
+            format: Format::Amf0,
             path: String::new(),
             query: Bytes::new(),
             properties: Bytes::new(),
@@ -261,7 +262,7 @@ impl Node {
     }
 
     pub fn call(&mut self, client: u64, name: &str, args: &[Value]) -> CallOutcome {
-        self.engine.call(ClientId(client), name.as_bytes(), &amf0(args))
+        self.engine.call(ClientId(client), name.as_bytes(), &amf0(args), Format::Amf0)
     }
 
     /// Calls a function of a client and gives the values of its answer.

@@ -1,0 +1,66 @@
+//! JSON, XML-RPC, XML and query strings to Lua (CNV-20..35).
+
+use mlua::{Function, Lua, Table, Value};
+use ramona_formats as formats;
+use ramona_formats::{Document, Kind, ReadError};
+
+use super::from_amf::{MAX_VALUES, Tables, Typed};
+use crate::host::Format;
+
+/// Reads a whole text, of which nothing is handed on yet. A message that is JSON must be an array
+/// or an object (WSK-01).
+///
+/// # Errors
+/// It is no text of the format; nothing that is not text is.
+pub(crate) fn read(format: Format, text: &[u8]) -> Result<Option<Document>, ReadError> {
+    let document = match format {
+        Format::Json => formats::read_json(text)?,
+        Format::XmlRpc | Format::Xml => formats::read_xml_body(text)?,
+        Format::Query => formats::read_query(text)?,
+        Format::Amf0 | Format::Raw => return Ok(None),
+    };
+    Ok(Some(document).filter(|document| document.kind() != Kind::JsonScalar))
+}
+
+/// Hands the values of a text to Lua and answers what was wrong, if anything. `dom` is the
+/// metatable of the elements of an XML document.
+pub(crate) fn values(
+    lua: &Lua,
+    date: &Function,
+    dom: &Table,
+    typed: Typed<'_>,
+    document: &mut Document,
+    values: &mut Vec<Value>,
+) -> Option<String> {
+    let mut tables = Tables::new(lua, date, typed);
+    if document.kind() == Kind::XmlDom {
+        tables = tables.with_meta(dom);
+    }
+    let mut problem = None;
+    loop {
+        if values.len() >= MAX_VALUES && document.remaining() > 0 {
+            problem = Some(format!("more than {MAX_VALUES} values"));
+            break;
+        }
+        let value = match document.next(&mut tables) {
+            Ok(Some(node)) => tables.value(node).map_err(|error| error.to_string()),
+            Ok(None) => break,
+            Err(error) => Err(error.to_string()),
+        };
+        match value {
+            Ok(value) => values.push(value),
+            Err(error) => {
+                problem = Some(error);
+                break;
+            }
+        }
+    }
+    problem.or_else(|| {
+        let count = document.problem_count();
+        let first = document.problems().first()?;
+        Some(match count {
+            1 => first.to_string(),
+            _ => format!("{first} and {} more", count - 1),
+        })
+    })
+}
