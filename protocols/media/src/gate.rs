@@ -1,5 +1,6 @@
 //! The rules by which one viewer gets, skips or misses a frame.
 
+use crate::clock::StreamClock;
 use crate::frame::{MediaFrame, MediaKind};
 
 /// Bounds of one viewer's outbound queue.
@@ -60,16 +61,7 @@ pub struct ViewerGate {
     receive_audio: bool,
     receive_video: bool,
     paused: bool,
-    clock: Option<Clock>,
-    /// Time at which the next run of the publication goes on for this viewer.
-    resume_at: i64,
-}
-
-/// Maps the publisher's clock to the viewer's.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    last_in: u32,
-    last_out: i64,
+    clock: StreamClock,
 }
 
 impl ViewerGate {
@@ -81,8 +73,7 @@ impl ViewerGate {
             receive_audio: true,
             receive_video: true,
             paused: false,
-            clock: None,
-            resume_at: 0,
+            clock: StreamClock::from_zero(),
         }
     }
 
@@ -152,9 +143,7 @@ impl ViewerGate {
     /// The publication ended; another run of the same name may follow, whose times begin anywhere.
     /// For this viewer they go on behind the last one.
     pub fn next_run(&mut self) {
-        if let Some(clock) = self.clock.take() {
-            self.resume_at = clock.last_out.max(0);
-        }
+        self.clock.next_run();
         self.state = State::Waiting;
     }
 
@@ -178,25 +167,7 @@ impl ViewerGate {
     }
 
     fn send(&mut self, frame: &MediaFrame) -> Verdict {
-        let Some(clock) = &mut self.clock else {
-            // Headers and metadata may be much older than the first frame.
-            if !frame.is_header && frame.kind != MediaKind::Data {
-                self.clock = Some(Clock { last_in: frame.timestamp_ms, last_out: self.resume_at });
-            }
-            return Verdict::Send(self.resume_at as u32);
-        };
-        if frame.is_header || frame.kind == MediaKind::Data {
-            // Their times are not always in step (0 is common): they never move the clock.
-            let delta = frame.timestamp_ms.wrapping_sub(clock.last_in).cast_signed();
-            let ahead = if (0..10_000).contains(&delta) { i64::from(delta) } else { 0 };
-            let out = clock.last_out + ahead;
-            return Verdict::Send(out.max(0) as u32);
-        }
-        let delta = frame.timestamp_ms.wrapping_sub(clock.last_in).cast_signed();
-        clock.last_in = frame.timestamp_ms;
-        clock.last_out += i64::from(delta);
-        // Audio may lie some milliseconds before the key frame that started the clock.
-        Verdict::Send(clock.last_out.max(0) as u32)
+        Verdict::Send(self.clock.advance(frame))
     }
 }
 

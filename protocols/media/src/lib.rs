@@ -4,16 +4,31 @@
 //! what RTMP carries, what scripts expect, and what RTMFP and HTTP-FLV wrap again.
 //! [`StreamCache`] is what a publication keeps for viewers that come later, [`ViewerGate`] the
 //! rules by which one viewer gets or misses a frame.
+//!
+//! For viewers that play files, [`SharedFlv`] and [`SharedTs`] make containers of frames, once for
+//! all viewers of a stream; [`MediaWriter`] does it for one that a script feeds.
 
 #![forbid(unsafe_code)]
 
 mod cache;
+mod clock;
 mod data;
 mod flv;
+mod flv_file;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
+mod ts;
+mod writer;
 
 pub use cache::{CacheLimits, StreamCache};
+pub use clock::StreamClock;
 pub use data::{DataMessage, leading_name};
+pub use flv_file::{
+    FLV_TAG_OVERHEAD, MAX_FLV_BODY, SharedFlv, announced, flv_header, flv_tag, flv_tag_header,
+};
 pub use frame::{MediaFrame, MediaKind};
 pub use gate::{QueueLimits, Queued, Verdict, ViewerGate};
+pub use ts::{SharedTs, TsMuxer};
+pub use writer::MediaWriter;
