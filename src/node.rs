@@ -42,7 +42,6 @@ pub fn node_config(config: &Config) -> NodeConfig {
                 ..ramona_rtmp::SessionConfig::default()
             },
             client: client_config(config, "RTMP"),
-            socket_buffer: config.socket_buffer,
         },
         rtmfp: config.rtmfp.bind.and_then(|address| port(address, "RTMFP.port")),
         rtmfp_session: RtmfpConfig {
@@ -53,9 +52,10 @@ pub fn node_config(config: &Config) -> NodeConfig {
             },
             client: client_config(config, "RTMFP"),
         },
+        socket_buffer: config.socket_buffer,
         host: config.host.clone(),
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
-        http_config: HttpConfig { timeout: config.http.timeout },
+        http_session: HttpConfig { timeout: config.http.timeout },
         servers: servers.and_then(|address| port(address, "servers.port")),
         servers_config: ServersConfig {
             targets: config.servers.targets.clone(),

@@ -3,7 +3,7 @@
 //! ```text
 //!  sockets                one per arbiter             one per name         one per node
 //!
-//!  RtmpListener ─────▶ Worker ── starts ─▶ RtmpSession ──frames──▶ Publication
+//!  Listener ─────────▶ Worker ── starts ─▶ RtmpSession ──frames──▶ Publication
 //!                        ▲  └─ viewers' sockets             │   │
 //!                        └────── one batch per worker ──────┘   └─ watched packets ─▶ ScriptBridge
 //!  Servers ── starts ─▶ ServerConnection ◀──── calls of scripts ───────────────────▶ (Lua state)
@@ -18,7 +18,8 @@ mod client_session;
 pub mod directory;
 mod group;
 mod groups;
-mod http;
+mod http_session;
+mod listener;
 pub mod messages;
 pub mod metrics;
 mod metrics_log;
@@ -27,7 +28,6 @@ pub mod outbox;
 pub mod publication;
 mod rtmfp_endpoint;
 mod rtmfp_session;
-mod rtmp_listener;
 mod rtmp_session;
 mod script_bridge;
 mod server_connection;
@@ -38,11 +38,11 @@ mod udp;
 pub mod worker;
 
 pub use client_session::ClientConfig;
-pub use http::HttpConfig;
+pub use http_session::{HEAD_TIMEOUT, HttpConfig, STALL_TIMEOUT};
+pub use listener::MAX_SESSIONS;
 pub use node::{Addresses, Node, NodeConfig, Port, StartError};
 pub use rtmfp_endpoint::RtmfpEndpointConfig;
 pub use rtmfp_session::RtmfpConfig;
-pub use rtmp_listener::MAX_SESSIONS;
 pub use rtmp_session::RtmpConfig;
 pub use script_bridge::ScriptConfig;
 pub use servers::ServersConfig;

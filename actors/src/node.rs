@@ -1,14 +1,13 @@
 //! Node: opens the ports, starts every other actor, stops them in order.
 //!
 //! ```text
-//! Node ─┬─ Worker × arbiters ── RtmpSession*, ServerConnection*
+//! Node ─┬─ Worker × arbiters ── RtmpSession*, HttpSession*, ServerConnection*
 //!       ├─ ScriptBridge (an arbiter of its own)
 //!       ├─ Directory ── Publication* (on the workers' arbiters)
-//!       ├─ RtmpListener ── gives sockets to workers
+//!       ├─ Listener × (RTMP, HTTP) ── give sockets to workers
 //!       ├─ RtmfpEndpoint (an arbiter of its own) ── gives sessions and datagrams to workers
 //!       ├─ Groups ── Group* (on the workers' arbiters)
 //!       ├─ Servers ── dials and accepts links
-//!       ├─ HTTP server: /metrics, /health
 //!       └─ MetricsLog
 //! ```
 //!
@@ -29,7 +28,8 @@ use tracing::{info, warn};
 
 use crate::directory::Directory;
 use crate::groups::Groups;
-use crate::http::{self, HttpConfig};
+use crate::http_session::{self, HttpConfig};
+use crate::listener::{Door, Listener, StopListening};
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Metrics};
 use crate::metrics_log::MetricsLog;
@@ -37,12 +37,11 @@ use crate::outbox::{Backlog, Ticketed};
 use crate::publication::{Publication, PublicationContext};
 use crate::rtmfp_endpoint::{RtmfpEndpoint, RtmfpEndpointConfig, StopEndpoint};
 use crate::rtmfp_session::RtmfpConfig;
-use crate::rtmp_listener::{RtmpListener, StopListening};
-use crate::rtmp_session::RtmpConfig;
+use crate::rtmp_session::{self, RtmpConfig};
 use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
 use crate::servers::{Servers, ServersConfig, StopServers};
 use crate::services::{Ids, Services};
-use crate::worker::{StopSessions, Worker, WorkerHandle};
+use crate::worker::{StartSession, StopSessions, Worker, WorkerHandle};
 
 /// Connections that may wait for `accept`.
 const LISTEN_BACKLOG: i32 = 1_024;
@@ -64,12 +63,14 @@ pub struct NodeConfig {
     pub rtmfp: Option<Port>,
     /// RTMFP sessions.
     pub rtmfp_session: RtmfpConfig,
+    /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.
+    pub socket_buffer: Option<usize>,
     /// Public address of this node, for redirects to itself.
     pub host: Option<String>,
     /// HTTP port.
     pub http: Option<Port>,
-    /// HTTP behaviour.
-    pub http_config: HttpConfig,
+    /// HTTP sessions.
+    pub http_session: HttpConfig,
     /// Port for links of other nodes.
     pub servers: Option<Port>,
     /// Links.
@@ -111,9 +112,6 @@ pub enum StartError {
     /// The system gives no random bytes.
     #[error("RTMFP does not start, the system gives no randomness: {0}")]
     Randomness(String),
-    /// The HTTP server did not start.
-    #[error("the HTTP server does not start: {0}")]
-    Http(std::io::Error),
 }
 
 /// A running node.
@@ -122,10 +120,10 @@ pub struct Node {
     services: Arc<Services>,
     workers: Arc<[WorkerHandle]>,
     arbiters: Vec<actix_rt::Arbiter>,
-    rtmp: Option<Addr<RtmpListener>>,
+    /// The TCP ports of clients.
+    listeners: Vec<Addr<Listener>>,
     rtmfp: Option<Addr<RtmfpEndpoint>>,
     servers: Addr<Servers>,
-    http: Option<actix_web::dev::ServerHandle>,
     metrics_log: Addr<MetricsLog>,
 }
 
@@ -189,18 +187,19 @@ impl Node {
             groups: Arc::new(Groups::new(workers.clone(), metrics.clone())),
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
+            http: config.http_session.clone(),
+            socket_buffer: config.socket_buffer,
         });
         late.set(services.directory.clone(), services.groups.clone());
 
-        let http = match http {
-            Some(listener) => Some(
-                http::start(listener, config.http_config.clone(), metrics.clone())
-                    .map_err(StartError::Http)?,
-            ),
-            None => None,
-        };
-        let rtmp = rtmp
-            .map(|listener| RtmpListener::new(listener, services.clone(), workers.clone()).start());
+        if http.is_some() {
+            build_http(&services, &workers).await;
+        }
+        let doors = [(RTMP, rtmp), (HTTP, http)];
+        let listeners = doors.into_iter().filter_map(|(door, listener)| {
+            Some(Listener::new(door, listener?, services.clone(), workers.clone()).start())
+        });
+        let listeners = listeners.collect();
         let rtmfp = match rtmfp {
             Some(socket) => {
                 let arbiter = actix_rt::Arbiter::new();
@@ -228,7 +227,7 @@ impl Node {
         .start();
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
         announce(&addresses);
-        Ok(Self { addresses, services, workers, arbiters, rtmp, rtmfp, servers, http, metrics_log })
+        Ok(Self { addresses, services, workers, arbiters, listeners, rtmfp, servers, metrics_log })
     }
 
     /// Where it listens; the real ports where 0 was asked for.
@@ -245,8 +244,8 @@ impl Node {
     /// are told; then all threads end. Takes five seconds at most.
     pub async fn stop(self) {
         info!("stopping");
-        if let Some(rtmp) = &self.rtmp {
-            rtmp.do_send(StopListening);
+        for listener in &self.listeners {
+            listener.do_send(StopListening);
         }
         let (done, stopped) = oneshot::channel();
         send(&self.services.script, ToScript::Stop(done));
@@ -261,6 +260,7 @@ impl Node {
         let alive = |kind| self.services.metrics.actor(kind).alive.load(Relaxed);
         while alive(ActorKind::RtmpSession)
             + alive(ActorKind::RtmfpSession)
+            + alive(ActorKind::HttpSession)
             + alive(ActorKind::ServerConnection)
             > 0
             && waited.elapsed() < STOP_STEP
@@ -269,9 +269,6 @@ impl Node {
         }
         if let Some(rtmfp) = &self.rtmfp {
             rtmfp.do_send(StopEndpoint);
-        }
-        if let Some(http) = &self.http {
-            http.stop(false).await;
         }
         self.metrics_log.do_send(crate::metrics_log::StopLog);
         for arbiter in &self.arbiters {
@@ -307,6 +304,41 @@ fn start_workers(
         .enumerate()
         .map(|(index, arbiter)| Worker::start_on(&arbiter.handle(), index, metrics.clone()));
     (workers.collect(), arbiters)
+}
+
+/// The RTMP port.
+const RTMP: Door = Door {
+    key: "RTMP.port",
+    listener: ActorKind::RtmpListener,
+    sessions: ActorKind::RtmpSession,
+    start: rtmp_session::start_here,
+};
+
+/// The HTTP port.
+const HTTP: Door = Door {
+    key: "HTTP.port",
+    listener: ActorKind::HttpListener,
+    sessions: ActorKind::HttpSession,
+    start: http_session::start_here,
+};
+
+/// Each worker gets its HTTP service before the first connection comes.
+async fn build_http(services: &Arc<Services>, workers: &Arc<[WorkerHandle]>) {
+    for worker in workers.iter() {
+        let (done, built) = oneshot::channel::<()>();
+        let services = services.clone();
+        worker.to.do_send(StartSession(Box::new(move |local| {
+            let local = local.clone();
+            actix_rt::spawn(async move {
+                if let Some(service) = http_session::build(services).await {
+                    local.set_http(service);
+                }
+                drop(done);
+            });
+        })));
+        // The sender is dropped when the service is there.
+        let _ = built.await;
+    }
 }
 
 /// The Lua state is made on its own thread; whether that worked comes back here.

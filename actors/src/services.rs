@@ -9,6 +9,7 @@ use ramona_script::{ClientId, ListenerId, PublicationId, ServerId};
 
 use crate::directory::Directory;
 use crate::groups::Groups;
+use crate::http_session::HttpConfig;
 use crate::messages::script::ToScript;
 use crate::metrics::Metrics;
 use crate::outbox::Ticketed;
@@ -63,6 +64,10 @@ pub(crate) struct Services {
     pub(crate) rtmfp: RtmfpConfig,
     /// How RTMP sessions behave.
     pub rtmp: RtmpConfig,
+    /// How HTTP sessions behave.
+    pub http: HttpConfig,
+    /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.
+    pub socket_buffer: Option<usize>,
 }
 
 /// Milliseconds since 1970-01-01 UTC; 0 for a clock before.

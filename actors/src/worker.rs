@@ -13,6 +13,7 @@ use actix::prelude::*;
 use ramona_media::MediaFrame;
 use ramona_script::{ClientId, ListenerId};
 
+use crate::http_session::HttpService;
 use crate::messages::client::ToSession;
 use crate::messages::media::{Deliver, RunChanged, StreamKey, Welcome};
 use crate::messages::rtmfp::{Datagrams, ToRtmfpSession};
@@ -96,6 +97,7 @@ pub(crate) struct Local {
     viewers: RefCell<HashMap<StreamKey, Vec<Slot>>>,
     sessions: RefCell<HashMap<ClientId, Recipient<ToSession>>>,
     rtmfp: RefCell<Option<Rc<RtmfpHub>>>,
+    http: RefCell<Option<Rc<HttpService>>>,
     /// Read buffer of all sessions here: a session reads, then leaves it empty.
     pub(crate) scratch: RefCell<Box<[u8]>>,
 }
@@ -114,6 +116,7 @@ impl Local {
             viewers: RefCell::default(),
             sessions: RefCell::default(),
             rtmfp: RefCell::default(),
+            http: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BUFFER].into()),
         }
     }
@@ -126,6 +129,16 @@ impl Local {
     /// Gives the arbiter its RTMFP sessions.
     pub(crate) fn set_rtmfp(&self, hub: Rc<RtmfpHub>) {
         *self.rtmfp.borrow_mut() = Some(hub);
+    }
+
+    /// What serves HTTP connections here, once the node has an HTTP port.
+    pub(crate) fn http(&self) -> Option<Rc<HttpService>> {
+        self.http.borrow().clone()
+    }
+
+    /// Gives the arbiter its HTTP service.
+    pub(crate) fn set_http(&self, service: Rc<HttpService>) {
+        *self.http.borrow_mut() = Some(service);
     }
 
     /// Remembers a session, to tell it when the node stops.

@@ -39,6 +39,10 @@ impl LineLayer {
         if target == DUMP {
             return self.dump.is_some();
         }
+        // What is wrong with a request comes back to the session, which says it with the client.
+        if target.starts_with("actix_http") && self.level < LogLevel::TRACE {
+            return false;
+        }
         let own = target.starts_with("ramona") || target == "script" || target == "metrics";
         let level = if own || self.level >= LogLevel::TRACE {
             self.level

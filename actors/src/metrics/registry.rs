@@ -13,8 +13,12 @@ use crate::outbox::Backlog;
 pub enum ActorKind {
     /// Accept loop of the RTMP port.
     RtmpListener,
+    /// Accept loop of the HTTP port.
+    HttpListener,
     /// One RTMP connection.
     RtmpSession,
+    /// One connection of the HTTP port.
+    HttpSession,
     /// The RTMFP port: datagrams, handshakes, introductions.
     RtmfpEndpoint,
     /// One RTMFP session.
@@ -35,9 +39,11 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::RtmpListener,
+        Self::HttpListener,
         Self::RtmpSession,
+        Self::HttpSession,
         Self::RtmfpEndpoint,
         Self::RtmfpSession,
         Self::Group,
@@ -52,7 +58,9 @@ impl ActorKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::RtmpListener => "rtmp_listener",
+            Self::HttpListener => "http_listener",
             Self::RtmpSession => "rtmp_session",
+            Self::HttpSession => "http_session",
             Self::RtmfpEndpoint => "rtmfp_endpoint",
             Self::RtmfpSession => "rtmfp_session",
             Self::Group => "group",

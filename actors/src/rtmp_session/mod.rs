@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::prelude::*;
 use ramona_rtmp as rtmp;
 use tokio::net::TcpStream;
 
@@ -23,8 +22,6 @@ pub struct RtmpConfig {
     pub session: rtmp::SessionConfig,
     /// What RTMP clients have in common with others.
     pub client: ClientConfig,
-    /// Send and receive buffers of sockets in bytes; `None` leaves the system's choice.
-    pub socket_buffer: Option<usize>,
 }
 
 /// One RTMP connection.
@@ -34,10 +31,10 @@ pub(crate) type RtmpSession = ClientSession<RtmpCarrier>;
 pub(crate) fn start_here(
     stream: TcpStream,
     peer: SocketAddr,
-    local: Rc<Local>,
+    local: &Rc<Local>,
     services: Arc<Services>,
-) -> Addr<RtmpSession> {
+) {
     let carrier = Rc::new(RtmpCarrier::new(&services.rtmp.session, stream));
     let config = services.rtmp.client.clone();
-    RtmpSession::start_here(carrier, peer, None, local, services, config)
+    RtmpSession::start_here(carrier, peer, None, local.clone(), services, config);
 }

@@ -1,6 +1,7 @@
-//! RtmpListener: accepts RTMP connections and gives each to a worker, in turn.
+//! Listener: accepts the TCP connections of one port and gives each to a worker, in turn.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,20 +12,33 @@ use tokio::net::TcpStream;
 use tracing::{debug, error, warn};
 
 use crate::metrics::{ActorKind, Alive};
-use crate::rtmp_session;
 use crate::servers::prepare;
 use crate::services::Services;
-use crate::worker::{StartSession, WorkerHandle};
+use crate::worker::{Local, StartSession, WorkerHandle};
 
-/// Sessions of one node at once: well above what the sockets of one machine carry, well below
-/// what fills its memory (20 kB each: 2 GB).
+/// Sessions of one protocol at a node at once: well above what the sockets of one machine carry,
+/// well below what fills its memory (20 kB each: 2 GB).
 pub const MAX_SESSIONS: i64 = 100_000;
 
 /// Wait after a failed accept: most likely no file descriptor is left, others must close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a port is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Door {
+    /// Its key in the configuration, for log lines.
+    pub(crate) key: &'static str,
+    /// The listener in metrics.
+    pub(crate) listener: ActorKind,
+    /// Its sessions in metrics: they are bounded by [`MAX_SESSIONS`].
+    pub(crate) sessions: ActorKind,
+    /// Starts a session on the worker that was chosen.
+    pub(crate) start: fn(TcpStream, SocketAddr, &Rc<Local>, Arc<Services>),
+}
+
 /// See the module's text.
-pub(crate) struct RtmpListener {
+pub(crate) struct Listener {
+    door: Door,
     listener: Option<std::net::TcpListener>,
     services: Arc<Services>,
     workers: Arc<[WorkerHandle]>,
@@ -41,24 +55,26 @@ impl Message for StopListening {
     type Result = ();
 }
 
-impl RtmpListener {
+impl Listener {
     pub(crate) fn new(
+        door: Door,
         listener: std::net::TcpListener,
         services: Arc<Services>,
         workers: Arc<[WorkerHandle]>,
     ) -> Self {
-        let alive = services.metrics.alive(ActorKind::RtmpListener);
-        Self { listener: Some(listener), services, workers, next: 0, _alive: alive }
+        let alive = services.metrics.alive(door.listener);
+        Self { door, listener: Some(listener), services, workers, next: 0, _alive: alive }
     }
 
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.services.metrics;
-        if metrics.actor(ActorKind::RtmpSession).alive.load(Relaxed) >= MAX_SESSIONS {
+        let door = self.door;
+        if metrics.actor(door.sessions).alive.load(Relaxed) >= MAX_SESSIONS {
             metrics.connections_refused.fetch_add(1, Relaxed);
-            warn!(%peer, limit = MAX_SESSIONS, "connection refused: too many sessions");
+            warn!(%peer, port = door.key, limit = MAX_SESSIONS, "connection refused: too many sessions");
             return;
         }
-        if let Err(error) = prepare(&stream, self.services.rtmp.socket_buffer) {
+        if let Err(error) = prepare(&stream, self.services.socket_buffer) {
             debug!(%peer, %error, "socket options not set");
         }
         let Ok(stream) = stream.into_std() else { return };
@@ -66,15 +82,13 @@ impl RtmpListener {
         let worker = &self.workers[self.next % self.workers.len()];
         self.next += 1;
         worker.to.do_send(StartSession(Box::new(move |local| match TcpStream::from_std(stream) {
-            Ok(stream) => {
-                rtmp_session::start_here(stream, peer, local.clone(), services);
-            }
+            Ok(stream) => (door.start)(stream, peer, local, services),
             Err(error) => error!(%peer, %error, "session not started"),
         })));
     }
 }
 
-impl Actor for RtmpListener {
+impl Actor for Listener {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -89,23 +103,23 @@ impl Actor for RtmpListener {
                     Some((Incoming(incoming), listener))
                 }));
             }
-            Err(error) => error!(%error, "RTMP.port cannot be used"),
+            Err(error) => error!(%error, "{} cannot be used", self.door.key),
         }
     }
 }
 
-impl StreamHandler<Incoming> for RtmpListener {
+impl StreamHandler<Incoming> for Listener {
     fn handle(&mut self, item: Incoming, _: &mut Self::Context) {
         let metrics = self.services.metrics.clone();
-        let _handling = metrics.handling(ActorKind::RtmpListener);
+        let _handling = metrics.handling(self.door.listener);
         match item.0 {
             Ok((stream, peer)) => self.accept(stream, peer),
-            Err(error) => warn!(%error, "cannot accept a connection"),
+            Err(error) => warn!(%error, port = self.door.key, "cannot accept a connection"),
         }
     }
 }
 
-impl Handler<StopListening> for RtmpListener {
+impl Handler<StopListening> for Listener {
     type Result = ();
 
     fn handle(&mut self, _: StopListening, ctx: &mut Self::Context) {

@@ -1,0 +1,170 @@
+//! What the socket, the requests and the actor of one HTTP connection share, all on one arbiter.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use tracing::Span;
+
+use crate::services::Services;
+use crate::worker::Local;
+
+/// How long the head of a request may take from its first byte on: a client that sends it byte by
+/// byte holds a connection no longer than that.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a response may find the socket full: the client does not read.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// See the module's text.
+pub(crate) struct Connection {
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// The arbiter's sessions and viewers.
+    pub(crate) local: Rc<Local>,
+    /// What the node shares.
+    pub(crate) services: Arc<Services>,
+    /// Of its log lines.
+    pub(crate) span: Span,
+    phase: Cell<Phase>,
+    timeout: Cell<Duration>,
+    stalled: Cell<Option<Instant>>,
+    end: Cell<Option<End>>,
+    reason: RefCell<String>,
+    waker: RefCell<Option<Waker>>,
+    received_bytes: Cell<u64>,
+    sent_bytes: Cell<u64>,
+}
+
+/// What the connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing asked since then: bounded by the idle timeout (HTT-13).
+    Idle(Instant),
+    /// The head of a request is on its way since then: bounded by [`HEAD_TIMEOUT`].
+    Head(Instant),
+    /// A request is being answered, or the connection was upgraded: no bound but
+    /// [`STALL_TIMEOUT`] here; whoever answers has its own.
+    Busy,
+}
+
+/// How the connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As soon as the present response is sent.
+    Finish,
+    /// At once.
+    Abort,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        local: Rc<Local>,
+        services: Arc<Services>,
+        span: Span,
+    ) -> Self {
+        Self {
+            peer,
+            local,
+            phase: Cell::new(Phase::Idle(Instant::now())),
+            timeout: Cell::new(services.http.timeout),
+            services,
+            span,
+            stalled: Cell::default(),
+            end: Cell::default(),
+            reason: RefCell::default(),
+            waker: RefCell::default(),
+            received_bytes: Cell::default(),
+            sent_bytes: Cell::default(),
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn begin_request(&self) {
+        self.phase.set(Phase::Busy);
+    }
+
+    /// The last byte of a response was given to the socket's buffer.
+    pub(super) fn end_request(&self) {
+        self.phase.set(Phase::Idle(Instant::now()));
+    }
+
+    /// Ends the connection; the first reason given counts.
+    pub(crate) fn finish(&self, end: End, reason: &str) {
+        if self.reason.borrow().is_empty() {
+            *self.reason.borrow_mut() = reason.to_owned();
+        }
+        if self.end.get() != Some(End::Abort) {
+            self.end.set(Some(end));
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn reason(&self) -> String {
+        self.reason.borrow().clone()
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    pub(super) fn keep_waker(&self, waker: &Waker) {
+        let mut kept = self.waker.borrow_mut();
+        if kept.as_ref().is_none_or(|kept| !kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.received_bytes.set(self.received_bytes.get() + bytes as u64);
+        if bytes > 0 && matches!(self.phase.get(), Phase::Idle(_)) {
+            self.phase.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    /// Bytes received so far: a request body that makes no progress is seen here.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes.get()
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent_bytes.set(self.sent_bytes.get() + bytes as u64);
+        self.stalled.set(None);
+    }
+
+    /// Bytes the kernel took so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.get()
+    }
+
+    pub(super) fn write_stalled(&self) {
+        if self.stalled.get().is_none() {
+            self.stalled.set(Some(Instant::now()));
+        }
+    }
+
+    /// When the connection has to be looked at, and what has passed a bound by now.
+    pub(super) fn check(&self, now: Instant) -> Result<Instant, &'static str> {
+        let timeout = self.timeout.get();
+        let (deadline, reason) = match self.phase.get() {
+            Phase::Idle(since) => (since + timeout, "silent for longer than its timeout"),
+            Phase::Head(since) => (since + HEAD_TIMEOUT, "the head of a request takes too long"),
+            Phase::Busy => (now + timeout, ""),
+        };
+        if deadline <= now {
+            return Err(reason);
+        }
+        let Some(stalled) = self.stalled.get() else { return Ok(deadline) };
+        let stall = stalled + STALL_TIMEOUT;
+        if stall <= now {
+            return Err("does not read what it is sent");
+        }
+        Ok(deadline.min(stall))
+    }
+}

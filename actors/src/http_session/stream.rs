@@ -1,0 +1,102 @@
+//! The socket under an HTTP connection: it tells the connection what moves, and ends when the
+//! connection says so.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::connection::{Connection, End};
+
+/// See the module's text.
+pub(crate) struct HttpStream {
+    socket: Socket,
+    connection: Rc<Connection>,
+}
+
+/// What bytes travel on.
+pub(crate) enum Socket {
+    /// TCP.
+    Plain(TcpStream),
+}
+
+impl HttpStream {
+    pub(crate) fn new(socket: Socket, connection: Rc<Connection>) -> Self {
+        Self { socket, connection }
+    }
+
+    /// Whose socket it is.
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.connection.end() {
+            Some(End::Abort) => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            // No further request is taken; what was answered is still sent.
+            Some(End::Finish) => return Poll::Ready(Ok(())),
+            None => {}
+        }
+        let before = buffer.filled().len();
+        let polled = match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+        };
+        match &polled {
+            Poll::Pending => self.connection.keep_waker(cx.waker()),
+            Poll::Ready(Ok(())) => self.connection.received(buffer.filled().len() - before),
+            Poll::Ready(Err(_)) => {}
+        }
+        polled
+    }
+}
+
+impl HttpStream {
+    fn note_write(&self, polled: &Poll<io::Result<usize>>, cx: &Context<'_>) {
+        match polled {
+            Poll::Pending => {
+                self.connection.keep_waker(cx.waker());
+                self.connection.write_stalled();
+            }
+            Poll::Ready(Ok(sent)) => self.connection.sent(*sent),
+            Poll::Ready(Err(_)) => {}
+        }
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if matches!(self.connection.end(), Some(End::Abort)) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let polled = match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+        };
+        self.note_write(&polled, cx);
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}
