@@ -51,6 +51,9 @@ pub fn node_config(config: &Config) -> NodeConfig {
                 ..ConnectionConfig::default()
             },
             client: client_config(config, "RTMFP"),
+            socket_buffer: config.socket_buffer,
+            new_sessions_per_second: config.rtmfp.new_sessions,
+            max_sessions_per_address: config.rtmfp.sessions_per_address,
         },
         socket_buffer: config.socket_buffer,
         host: config.host.clone(),

@@ -147,7 +147,7 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let rtmp = open(config.rtmp.as_ref())?;
-        let rtmfp = open_udp(config.rtmfp.as_ref())?;
+        let rtmfp = open_udp(config.rtmfp.as_ref(), config.rtmfp_session.socket_buffer)?;
         let http = open(config.http.as_ref())?;
         let servers = open(config.servers.as_ref())?;
         let local = |listener: &Option<TcpListener>| {
@@ -378,6 +378,8 @@ fn start_rtmfp(
     let identity = Arc::new(Identity::server(&groups, &mut entropy));
     let mut config = EndpointConfig::new(identity);
     config.hello = HelloPolicy::Ask;
+    config.new_sessions_per_second = services.rtmfp.new_sessions_per_second;
+    config.max_sessions_per_address = services.rtmfp.max_sessions_per_address;
     let endpoint = rtmfp::Endpoint::new(Instant::now(), config, entropy);
     let port = socket.local_addr().map_or(0, |address| address.port());
     let config = RtmfpEndpointConfig { port, host };
@@ -388,9 +390,12 @@ fn start_rtmfp(
     }))
 }
 
-fn open_udp(port: Option<&Port>) -> Result<Option<std::net::UdpSocket>, StartError> {
+fn open_udp(
+    port: Option<&Port>,
+    buffer: Option<usize>,
+) -> Result<Option<std::net::UdpSocket>, StartError> {
     let Some(port) = port else { return Ok(None) };
-    let opened = crate::udp::bind(port.address);
+    let opened = crate::udp::bind(port.address, buffer);
     opened.map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
 }
 

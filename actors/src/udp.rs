@@ -22,8 +22,8 @@ const RECEIVE_BUFFER: usize = 65_535;
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a port for both families where the address is the unspecified one of IPv4 and the system
-/// has IPv6; elsewhere exactly the address.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+/// has IPv6; elsewhere exactly the address. Without a size of its buffers, [`SOCKET_BUFFER`].
+pub(crate) fn bind(address: SocketAddr, buffer: Option<usize>) -> io::Result<std::net::UdpSocket> {
     use socket2::{Domain, Protocol, Socket, Type};
     let open = |address: SocketAddr| -> io::Result<std::net::UdpSocket> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
@@ -31,8 +31,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
             socket.set_only_v6(false)?;
         }
         // Smaller buffers than asked for still work.
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        let buffer = buffer.unwrap_or(SOCKET_BUFFER);
+        let _ = socket.set_recv_buffer_size(buffer);
+        let _ = socket.set_send_buffer_size(buffer);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         Ok(std::net::UdpSocket::from(socket))
@@ -216,8 +217,8 @@ mod tests {
 
     #[actix::test]
     async fn datagrams_of_all_sizes_arrive_whole_and_in_order_through_batches() {
-        let near = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let far = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let near = bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let far = bind("0.0.0.0:0".parse().unwrap(), None).unwrap();
         let to = SocketAddr::new([127, 0, 0, 1].into(), far.local_addr().unwrap().port());
         let (near, far) = (Udp::new(&near).unwrap(), Udp::new(&far).unwrap());
         let sizes = [100, 100, 100, 40, 1_200, 1_200, 7, 0, 1_200, 1_300];

@@ -77,6 +77,10 @@ pub struct Rtmfp {
     pub keepalive_server: Duration,
     /// `RTMFP.keepalivePeer`.
     pub keepalive_peer: Duration,
+    /// `RTMFP.newSessions`: of one address in a second.
+    pub new_sessions: u32,
+    /// `RTMFP.sessionsPerAddress`.
+    pub sessions_per_address: usize,
     /// `RTMFP.timesBeforeTurn`; `None` is never.
     pub times_before_turn: Option<u64>,
 }
@@ -239,6 +243,8 @@ impl Config {
                 public_host: set.host("RTMFP.publicHost"),
                 keepalive_server: set.seconds("RTMFP.keepaliveServer"),
                 keepalive_peer: set.seconds("RTMFP.keepalivePeer"),
+                new_sessions: u32::try_from(set.whole("RTMFP.newSessions")).unwrap_or(u32::MAX),
+                sessions_per_address: set.size("RTMFP.sessionsPerAddress"),
                 times_before_turn: set.optional_whole("RTMFP.timesBeforeTurn"),
             },
             http: Http {

@@ -21,7 +21,9 @@ const HEAD: &str = "\
 fn about(section: &str) -> &'static str {
     match section {
         "RTMP" => "RTMP clients: OBS, ffmpeg, Flash.",
-        "RTMFP" => "RTMFP clients. This version does not serve them yet.",
+        "RTMFP" => {
+            "RTMFP clients: Flash, librtmfp, rtmfp-cpp; peers that are introduced to each other."
+        }
         "HTTP" => "HTTP clients, and WebSocket clients on the same port.",
         "servers" => "Links to other nodes of the cluster.",
         "media" => "Publications and their viewers.",

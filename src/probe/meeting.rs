@@ -1,15 +1,12 @@
 //! The probe's end of RTMFP, and what it does as a member of a NetGroup: it meets those that the
 //! server tells it of, and is met.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use ramona_rtmfp::{
-    Endpoint, EndpointConfig, EndpointEvent, EndpointOutput, Entropy, Epd, Event, OpenId,
-    OpeningProgress, Output, PeerId, Route, Session, SessionId,
-};
-use ramona_tc::{Client, ClientEvent, ClientOutput};
+use ramona_rtmfp::{EndpointConfig, Entropy, Epd, OpenId, OpeningProgress, PeerId, SessionId};
+use ramona_tc::{Client, ClientEndpoint, ClientEndpointOutput, ClientEvent};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -26,14 +23,11 @@ const MEETING_PATIENCE: Duration = Duration::from_secs(10);
 /// The largest UDP payload.
 const DATAGRAM: usize = 65_535;
 
-/// A socket, its endpoint and the sessions on it.
+/// A socket and the client's endpoint on it.
 pub(super) struct Rtmfp {
     socket: UdpSocket,
     is_ipv6: bool,
-    endpoint: Endpoint,
-    server: Option<Client>,
-    /// Sessions with others than the server.
-    peers: HashMap<SessionId, Box<Session>>,
+    endpoint: ClientEndpoint,
     /// Sessions that nobody looked at yet.
     opened: VecDeque<(Option<OpenId>, SessionId)>,
     outbox: Vec<(SocketAddr, Vec<u8>)>,
@@ -60,9 +54,7 @@ impl Rtmfp {
         Ok(Self {
             socket,
             is_ipv6,
-            endpoint: Endpoint::new(Instant::now(), config, entropy),
-            server: None,
-            peers: HashMap::new(),
+            endpoint: ClientEndpoint::new(Instant::now(), config, entropy),
             opened: VecDeque::new(),
             outbox: Vec::new(),
             events: VecDeque::new(),
@@ -75,12 +67,16 @@ impl Rtmfp {
     }
 
     /// From here on this is the session with the server.
-    pub(super) fn visit(&mut self, server: Client) {
-        self.server = Some(server);
+    pub(super) fn visit(&mut self, server: SessionId) {
+        self.endpoint.visit(Instant::now(), server);
     }
 
     pub(super) fn server(&self) -> Option<&Client> {
-        self.server.as_ref()
+        self.endpoint.server()
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<&ramona_rtmfp::Session> {
+        self.endpoint.session(id)
     }
 
     pub(super) fn ask(&mut self, epd: Epd, at: &[SocketAddr]) -> Result<OpenId, ProbeError> {
@@ -93,12 +89,12 @@ impl Rtmfp {
     }
 
     pub(super) fn progress(&self, opening: OpenId) -> Option<OpeningProgress> {
-        self.endpoint.opening_progress(opening)
+        self.endpoint.progress(opening)
     }
 
     /// Keyings that could not be combined with the probe's policies.
     pub(super) fn refused_keyings(&self) -> u64 {
-        self.endpoint.stats().keyings_refused
+        self.endpoint.endpoint().stats().keyings_refused
     }
 
     /// What the last computation of keys took.
@@ -112,10 +108,9 @@ impl Rtmfp {
     }
 
     /// The session that an opening led to.
-    pub(super) fn take_opened(&mut self, opening: OpenId) -> Option<Box<Session>> {
+    pub(super) fn take_opened(&mut self, opening: OpenId) -> Option<SessionId> {
         let at = self.opened.iter().position(|(by, _)| *by == Some(opening))?;
-        let (_, id) = self.opened.remove(at)?;
-        self.peers.remove(&id)
+        self.opened.remove(at).map(|(_, id)| id)
     }
 
     /// Says something to the server.
@@ -124,11 +119,10 @@ impl Rtmfp {
         step: &'static str,
         say: impl FnOnce(&mut Client) -> Result<T, ProbeError>,
     ) -> Result<T, ProbeError> {
-        let Some(server) = &mut self.server else {
-            return Err(ProbeError::Unsent { step, text: "no session".to_owned() });
-        };
-        server.set_now(Instant::now());
-        say(server)
+        match self.endpoint.server_mut(Instant::now()) {
+            Some(server) => say(server),
+            None => Err(ProbeError::Unsent { step, text: "no session".to_owned() }),
+        }
     }
 
     /// Sends what is to be sent, then takes one datagram or lets the time come; at `until` at the
@@ -142,110 +136,38 @@ impl Rtmfp {
         let wake = deadline.map_or(until, |deadline| deadline.min(until));
         let left = wake.saturating_duration_since(Instant::now());
         match timeout(left, self.socket.recv_from(&mut self.buffer)).await {
-            Ok(Ok((length, from))) => self.take(from, length),
+            Ok(Ok((length, from))) => {
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                self.sender = Some(from);
+                let datagram = &mut self.buffer[..length];
+                self.endpoint.handle_datagram(Instant::now(), from, datagram);
+            }
             // What ICMP says of one address is nothing about the others.
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
             Ok(Err(error)) => return Err(ProbeError::Io { step: "UDP", error }),
-            Err(_) => self.ring(),
+            Err(_) => self.endpoint.handle_timeout(Instant::now()),
         }
         self.pump();
         self.send().await;
         Ok(())
     }
 
-    fn take(&mut self, from: SocketAddr, length: usize) {
-        let now = Instant::now();
-        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        self.sender = Some(from);
-        let datagram = &mut self.buffer[..length];
-        let Route::Session(id) = self.endpoint.handle_datagram(now, from, datagram) else { return };
-        match &mut self.server {
-            Some(server) if server.session().id() == id => {
-                server.handle_packet(now, from, datagram)
-            }
-            _ => {
-                if let Some(session) = self.peers.get_mut(&id) {
-                    // What is wrong is counted by the session, and nothing answers it.
-                    let _ = session.handle_packet(now, from, datagram);
-                }
-            }
-        }
-    }
-
-    fn ring(&mut self) {
-        let now = Instant::now();
-        self.endpoint.handle_timeout(now);
-        if let Some(server) = &mut self.server {
-            server.handle_timeout(now);
-        }
-        for session in self.peers.values_mut() {
-            session.handle_timeout(now);
-        }
-    }
-
     /// Moves everything out of the machines; when they want to be called again.
     fn pump(&mut self) -> Option<Instant> {
-        let mut earliest = self.pump_endpoint();
-        let mut until = |at: Option<Instant>| {
-            earliest = [earliest, at].into_iter().flatten().min();
-        };
-        if let Some(server) = &mut self.server {
-            loop {
-                match server.poll_output() {
-                    ClientOutput::Transmit { to, bytes } => self.outbox.push((to, bytes.to_vec())),
-                    ClientOutput::Event(event) => self.events.push_back(event),
-                    ClientOutput::Timeout(at) => break until(at),
-                }
-            }
-        }
-        let endpoint = &mut self.endpoint;
-        self.peers.retain(|id, session| {
-            loop {
-                match session.poll_output() {
-                    Output::Transmit { to, bytes } => self.outbox.push((to, bytes.to_vec())),
-                    Output::Event(Event::Confirmed) => {
-                        // An older session of the same peer ends by itself.
-                        let _ = endpoint.confirm_session(*id);
-                    }
-                    Output::Event(Event::AddressChanged { to, .. }) => {
-                        endpoint.move_session(*id, to);
-                    }
-                    // The probe has nothing to say to peers, and hears nothing.
-                    Output::Event(Event::FlowOpened { flow, .. }) => session.reject_flow(flow, 0),
-                    Output::Event(_) => {}
-                    Output::Timeout(Some(at)) => {
-                        until(Some(at));
-                        return true;
-                    }
-                    Output::Timeout(None) => {
-                        endpoint.remove_session(*id);
-                        return false;
-                    }
-                }
-            }
-        });
-        earliest
-    }
-
-    fn pump_endpoint(&mut self) -> Option<Instant> {
+        use ClientEndpointOutput as Out;
         loop {
             match self.endpoint.poll_output() {
-                EndpointOutput::Transmit { to, bytes } => self.outbox.push((to, bytes)),
-                EndpointOutput::Event(EndpointEvent::Agree(job)) => {
+                Out::Transmit { to, bytes } => self.outbox.push((to, bytes)),
+                Out::Agree(job) => {
                     let begun = Instant::now();
                     let agreement = job.run();
                     self.agreement = begun.elapsed();
                     self.endpoint.handle_agreement(Instant::now(), agreement);
                 }
-                EndpointOutput::Event(EndpointEvent::SessionOpened { session, opening }) => {
-                    self.opened.push_back((opening, session.id()));
-                    self.peers.insert(session.id(), session);
-                }
-                EndpointOutput::Event(EndpointEvent::SessionReplaced { session }) => {
-                    self.peers.remove(&session);
-                }
-                EndpointOutput::Event(_) => {}
-                EndpointOutput::Timeout(at) => return at,
+                Out::Server(event) => self.events.push_back(event),
+                Out::Opened { opening, session } => self.opened.push_back((opening, session)),
+                Out::OpenFailed(_) => {}
+                Out::Timeout(at) => return at,
             }
         }
     }
@@ -287,9 +209,8 @@ impl Rtmfp {
                     format_args!("every {server_ms} ms with the server, {peer_ms} ms with peers"),
                 ),
                 ClientEvent::Member { peer, .. } => self.members.push_back(peer),
-                ClientEvent::ForwardedHello { reply, tag, .. } => {
+                ClientEvent::ForwardedHello { reply, .. } => {
                     report.line("forward", format_args!("{} wants to meet", reply.socket));
-                    self.endpoint.respond(Instant::now(), reply.socket, &tag);
                 }
                 ClientEvent::FlowRejected { stream, code } => {
                     let text = format!("a flow of stream {} with code {code}", stream.0);
@@ -307,18 +228,10 @@ impl Rtmfp {
 
     /// Ends all sessions and waits until everybody heard, or no longer than `patience`.
     pub(super) async fn leave(&mut self, patience: Duration) {
-        let now = Instant::now();
-        if let Some(server) = &mut self.server {
-            server.close(now);
-        }
-        self.peers.values_mut().for_each(|session| session.close(now));
-        let until = now + patience;
+        self.endpoint.close(Instant::now());
+        let until = Instant::now() + patience;
         while Instant::now() < until {
-            let is_over = |server: &Client| server.session().is_closed();
-            if self.peers.is_empty() && self.server.as_ref().is_none_or(is_over) {
-                break;
-            }
-            if self.turn(until).await.is_err() {
+            if self.endpoint.is_over() || self.turn(until).await.is_err() {
                 break;
             }
             self.events.clear();
@@ -382,10 +295,10 @@ pub(super) async fn meet(
         openings.retain_mut(|(peer, watched)| {
             if let Some(session) = watched.look(link, report) {
                 let after = millis(watched.asked.elapsed());
-                let at = session.far_address();
-                report.line("met", format_args!("{peer} at {at} after {after:.1} ms"));
+                if let Some(at) = link.session(session).map(ramona_rtmfp::Session::far_address) {
+                    report.line("met", format_args!("{peer} at {at} after {after:.1} ms"));
+                }
                 met.push(*peer);
-                link.peers.insert(session.id(), session);
                 return false;
             }
             if watched.asked.elapsed() > MEETING_PATIENCE {
@@ -424,7 +337,7 @@ impl Rtmfp {
         report: &mut Report<'_>,
     ) -> Result<Option<ramona_rtmp::ClientEvent>, ProbeError> {
         for (_, id) in self.opened.iter().filter(|(by, _)| by.is_none()) {
-            if let Some(session) = self.peers.get(id) {
+            if let Some(session) = self.endpoint.session(*id) {
                 let (peer, at) = (session.peer_id(), session.far_address());
                 report.line("met", format_args!("{peer} at {at}, who asked"));
                 met.push(peer);

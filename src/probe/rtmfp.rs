@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use ramona_rtmfp::{
     EndpointConfig, Entropy, Epd, Group, Identity, KeyPair, Negotiation, OpeningProgress, PeerId,
-    Policy, Session,
+    Policy, SessionId,
 };
 use ramona_rtmp::{ClientEvent, StreamId};
-use ramona_tc::Client;
 
 use super::link::{Link, ping};
 use super::meeting::{self, Rtmfp};
@@ -45,7 +44,7 @@ pub(super) async fn probe(
         (config.hmac, config.sequence_numbers) = (policy, policy);
         let mut candidate = Rtmfp::open(config, entropy.fork()).await?;
         if let Some(session) = session(&mut candidate, probe, addresses, report).await? {
-            candidate.visit(Client::new(Instant::now(), session));
+            candidate.visit(session);
             link = Some(candidate);
             break;
         }
@@ -82,7 +81,7 @@ async fn session(
     probe: &Probe,
     addresses: &[SocketAddr],
     report: &mut Report<'_>,
-) -> Result<Option<Box<Session>>, ProbeError> {
+) -> Result<Option<SessionId>, ProbeError> {
     let epd = Epd::of_server(probe.url.as_bytes(), None);
     let mut watched = Watched::open(link, epd, addresses, "server")?;
     let until = watched.asked + probe.timeout;
@@ -137,11 +136,7 @@ impl Watched {
     }
 
     /// Tells what is new; the session when it is there.
-    pub(super) fn look(
-        &mut self,
-        link: &mut Rtmfp,
-        report: &mut Report<'_>,
-    ) -> Option<Box<Session>> {
+    pub(super) fn look(&mut self, link: &mut Rtmfp, report: &mut Report<'_>) -> Option<SessionId> {
         let (who, now) = (self.who, Instant::now());
         let after = millis(now - self.asked);
         match link.progress(self.opening) {
@@ -165,7 +160,8 @@ impl Watched {
             }
             Some(_) => {}
             None => {
-                let session = link.take_opened(self.opening)?;
+                let id = link.take_opened(self.opening)?;
+                let session = link.session(id)?;
                 let keying = self.hello.map_or(0.0, |(hello, _)| millis(now - hello));
                 let computing = millis(link.agreement());
                 report.line(
@@ -185,7 +181,7 @@ impl Watched {
                     "session",
                     format_args!("receives {}", checks(receive_mac, receive_sequence)),
                 );
-                return Some(session);
+                return Some(id);
             }
         }
         None

@@ -117,6 +117,8 @@ pub(super) async fn play<L: Link>(
     let (asked, mut count) = (Instant::now(), Count::default());
     while let Some(event) = link.next(PLAY, asked + duration, report).await? {
         match event {
+            // Told to every player, also of a name that nobody publishes.
+            ClientEvent::Media { frame, .. } if is_sample_access(&frame) => {}
             ClientEvent::Media { frame, .. } => {
                 if count.first.is_none() {
                     let after = millis(asked.elapsed());
@@ -139,6 +141,12 @@ pub(super) async fn play<L: Link>(
         return Err(ProbeError::Silent { step: PLAY, waited: duration, hint });
     }
     Ok(())
+}
+
+/// Whether a message says what of the stream a player may look at (LIS-06).
+fn is_sample_access(frame: &MediaFrame) -> bool {
+    const NAME: &[u8] = b"\x02\x00\x11|RtmpSampleAccess";
+    frame.kind == MediaKind::Data && frame.payload.starts_with(NAME)
 }
 
 /// Frames and bytes by kind.

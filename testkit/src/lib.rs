@@ -2,7 +2,7 @@
 //!
 //! - [`TestNode`] runs a node on a thread of its own, in a folder of its own, on free ports;
 //!   [`Program`] runs the real binary.
-//! - [`RtmpClient`] publishes, plays and calls; [`Stranger`] sends any bytes; [`Proxy`] stands
+//! - [`RtmpClient`] and [`RtmfpClient`] publish, play and call; [`Stranger`] sends any bytes; [`Proxy`] stands
 //!   between two nodes and swallows or cuts.
 //! - [`ffmpeg`] publishes and plays real streams; [`flv`] reads what it wrote.
 //! - Waits are on conditions, with a deadline ([`wait`]); what fails prints the logs of its node.
@@ -23,7 +23,9 @@ mod stage;
 mod stranger;
 pub mod wait;
 
-pub use client::{ClientOptions, Play, RtmpClient, text};
+pub use client::{
+    ClientOptions, Machine, NetClient, Path, Play, RtmfpClient, RtmfpOptions, RtmpClient, text,
+};
 pub use http::{http_get, sample};
 pub use linked::LinkedStranger;
 pub use node::{NodeBuilder, TestNode, link, link_secretly};

@@ -190,6 +190,11 @@ impl TestNode {
         self.addresses.rtmp.expect("RTMP is on")
     }
 
+    /// Where RTMFP listens (UDP).
+    pub fn rtmfp(&self) -> SocketAddr {
+        self.addresses.rtmfp.expect("RTMFP is on")
+    }
+
     /// Where HTTP listens.
     pub fn http(&self) -> SocketAddr {
         self.addresses.http.expect("HTTP is on")

@@ -25,6 +25,12 @@ pub struct RtmfpConfig {
     pub connection: ConnectionConfig,
     /// What RTMFP clients have in common with others.
     pub client: ClientConfig,
+    /// Send and receive buffer of the socket in bytes; `None` asks for 4 MiB.
+    pub socket_buffer: Option<usize>,
+    /// Sessions that one IP address may open in a second.
+    pub new_sessions_per_second: u32,
+    /// Sessions of one IP address at a time.
+    pub max_sessions_per_address: usize,
 }
 
 /// One RTMFP session.

@@ -4,13 +4,15 @@
 //! - [`Connection`] is the server's side of one session: it gives each flow its meaning by the
 //!   flow's metadata, frames and reads messages, and carries the same
 //!   [`NetConnection`](ramona_rtmp::NetConnection) as RTMP.
-//! - [`Client`] is the other side, for tools and tests.
+//! - [`Client`] is the other side, for tools and tests; [`ClientEndpoint`] is a whole client, with
+//!   sessions to peers.
 //!
 //! The bounds on what a peer can make grow are in [`limits`].
 
 #![forbid(unsafe_code)]
 
 mod client;
+mod client_endpoint;
 mod connection;
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +25,7 @@ mod peer_info;
 mod tests;
 
 pub use client::{Client, ClientEvent, ClientOutput, GroupHandle};
+pub use client_endpoint::{ClientEndpoint, ClientEndpointOutput};
 pub use connection::{
     Connection, ConnectionConfig, ConnectionStats, Event, GroupJoin, MediaDeadlines, Output, Writer,
 };

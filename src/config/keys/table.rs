@@ -52,7 +52,7 @@ pub static KEYS: &[Key] = &[
         "an RTMP client that is silent for this long is closed"),
 
     key("RTMFP.port", Kind::Port, "1935", "",
-        "UDP port of RTMFP; linked nodes learn it for redirections, this version opens no RTMFP port yet"),
+        "UDP port for RTMFP clients; linked nodes learn it for redirections"),
     key("RTMFP.host", Kind::Ip, "0.0.0.0", "",
         "address that the RTMFP port is opened on"),
     key("RTMFP.publicHost", Kind::Host, "", "",
@@ -61,6 +61,10 @@ pub static KEYS: &[Key] = &[
         "period of a client's keep-alive to the server"),
     key("RTMFP.keepalivePeer", whole(5, 255), "10", "s",
         "period of keep-alives between two peers"),
+    key("RTMFP.newSessions", whole(1, 100_000), "50", "sessions/s",
+        "RTMFP sessions that one IP address may open in a second; many users may be behind one"),
+    key("RTMFP.sessionsPerAddress", whole(1, 100_000), "1024", "sessions",
+        "RTMFP sessions of one IP address at a time"),
     key("RTMFP.timesBeforeTurn", Kind::OptionalWhole { min: 0, max: 255 }, "", "attempts",
         "failed peer-to-peer attempts before a relay address is offered; nothing: never"),
 

@@ -1,80 +1,90 @@
-//! An RTMP client over TCP, around [`ramona_rtmp::Client`].
+//! Clients of a node over real sockets. What they have in common is here: what they heard, and the
+//! waits for it; the transports are beside it.
+
+mod rtmfp;
+mod rtmp;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ramona_amf::{Object, Value};
 use ramona_media::MediaFrame;
-use ramona_rtmp::{
-    Client, ClientConfig, ClientEvent, ClientOutput, Message, PublishMode, StreamId,
-};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
+use ramona_rtmp::{ClientEvent, Message, StreamId};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::wait::{self, PATIENCE};
 
-/// How a client connects.
-#[derive(Clone, Debug, Default)]
-pub struct ClientOptions {
-    /// Of the protocol.
-    pub client: ClientConfig,
-    /// Receive buffer of the socket in bytes: a small one makes a viewer slow soon.
-    pub receive_buffer: Option<u32>,
-    /// Arguments of connect.
-    pub args: Vec<Value>,
-}
-
-/// A connected client. Its socket is served by two tasks of the present runtime and closed when
-/// the client is dropped.
-pub struct RtmpClient {
-    shared: Arc<Shared>,
-    reading: watch::Sender<bool>,
-    tasks: [tokio::task::JoinHandle<()>; 2],
-    local: SocketAddr,
-}
+pub use rtmfp::{Path, RtmfpClient, RtmfpOptions};
+pub use rtmp::{ClientOptions, RtmpClient};
 
 /// A stream that is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Play(pub StreamId);
 
-struct Shared {
-    state: Mutex<State>,
+/// The protocol of a client, with what it wants to send.
+pub trait Machine: Send + 'static {
+    /// What [`NetClient::with`] gives to work on.
+    type Client;
+    /// It.
+    fn client(&mut self) -> &mut Self::Client;
+    /// createStream.
+    fn create_stream(&mut self);
+    /// publish, live.
+    fn publish(&mut self, stream: StreamId, name: &str);
+    /// play.
+    fn play(&mut self, stream: StreamId, name: &str);
+    /// A call with AMF0 arguments; its transaction.
+    fn call(&mut self, name: &str, args: &[u8]) -> f64;
+    /// A frame of a publication.
+    fn send_frame(&mut self, stream: StreamId, frame: &MediaFrame);
+    /// Any message.
+    fn send_message(&mut self, message: &Message);
+    /// Moves out what it has to say; true when the connection ended.
+    fn drain(&mut self, events: &mut Vec<ClientEvent>) -> bool;
+}
+
+/// A connected client. Its socket is served by tasks of the present runtime and closed when the
+/// client is dropped.
+pub struct NetClient<M: Machine> {
+    shared: Arc<Shared<M>>,
+    tasks: Vec<JoinHandle<()>>,
+    local: SocketAddr,
+}
+
+struct Shared<M> {
+    state: Mutex<State<M>>,
     /// Something came in, or the connection ended.
     news: Notify,
     /// Something is to be written.
     work: Notify,
 }
 
-struct State {
-    machine: Client,
-    out: BytesMut,
+struct State<M> {
+    machine: M,
     events: Vec<ClientEvent>,
     closed: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<M: Machine> Shared<M> {
+    fn new(machine: M) -> Arc<Self> {
+        let state = State { machine, events: Vec::new(), closed: false };
+        let (news, work) = (Notify::new(), Notify::new());
+        Arc::new(Self { state: Mutex::new(state), news, work })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works on the machine and sends what it wants to send.
-    fn with<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
+    fn work<T>(&self, work: impl FnOnce(&mut M) -> T) -> T {
         let mut state = self.lock();
-        let answer = work(&mut state.machine);
-        loop {
-            match state.machine.poll_output() {
-                ClientOutput::Transmit(bytes) => state.out.extend_from_slice(&bytes),
-                ClientOutput::Event(event) => {
-                    state.closed |= matches!(event, ClientEvent::Closed(_));
-                    state.events.push(event);
-                }
-                ClientOutput::Timeout(_) => break,
-            }
-        }
+        let State { machine, events, closed } = &mut *state;
+        let answer = work(machine);
+        *closed |= machine.drain(events);
         drop(state);
         self.news.notify_waiters();
         self.work.notify_one();
@@ -88,74 +98,15 @@ impl Shared {
     }
 }
 
-impl RtmpClient {
-    /// Connects to an application and waits until it is accepted.
-    ///
-    /// # Panics
-    /// The server refuses, or nothing comes in time; so does every other wait of a client.
-    pub async fn connect(server: SocketAddr, app: &str) -> Self {
-        Self::connect_with(server, app, ClientOptions::default()).await
-    }
-
-    /// As [`connect`](Self::connect), with options.
-    pub async fn connect_with(server: SocketAddr, app: &str, options: ClientOptions) -> Self {
-        let client = Self::open(server, app, options).await;
-        client.info().await;
-        client
-    }
-
-    /// Sends connect and goes on.
-    pub async fn open(server: SocketAddr, app: &str, options: ClientOptions) -> Self {
-        let client = Self::dial(server, &options).await;
-        let url = format!("rtmp://{server}/{app}");
-        client.with(|machine| machine.connect(&url, &amf0(&options.args)).expect("connect fits"));
-        client
-    }
-
-    /// Opens the socket; the handshake goes on by itself, connect is not sent.
-    pub async fn dial(server: SocketAddr, options: &ClientOptions) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        if let Some(bytes) = options.receive_buffer {
-            socket.set_recv_buffer_size(bytes).expect("a receive buffer");
-        }
-        let stream = wait::within("the RTMP port to accept", socket.connect(server)).await;
-        Self::over(stream.expect("the RTMP port accepts"), options.client.clone())
-    }
-
-    fn over(stream: TcpStream, config: ClientConfig) -> Self {
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        let local = stream.local_addr().expect("an address");
-        let mut entropy = [0; 64];
-        getrandom::fill(&mut entropy).expect("randomness");
-        let machine = Client::new(Instant::now(), config, entropy);
-        let state = State { machine, out: BytesMut::new(), events: Vec::new(), closed: false };
-        let (news, work) = (Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { state: Mutex::new(state), news, work });
-        let (read, write) = stream.into_split();
-        let (reading, may_read) = watch::channel(true);
-        let tasks = [
-            tokio::spawn(read_all(shared.clone(), read, may_read)),
-            tokio::spawn(write_all(shared.clone(), write)),
-        ];
-        let client = Self { shared, reading, tasks, local };
-        client.with(|_| ());
-        client
-    }
-
+impl<M: Machine> NetClient<M> {
     /// Works on the protocol's machine and sends what it wants to send.
-    pub fn with<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
-        self.shared.with(work)
+    pub fn with<T>(&self, work: impl FnOnce(&mut M::Client) -> T) -> T {
+        self.shared.work(|machine| work(machine.client()))
     }
 
     /// Its own address, as the node's logs show it.
     pub fn local(&self) -> SocketAddr {
         self.local
-    }
-
-    /// Stops or starts reading the socket.
-    pub fn set_reading(&self, on: bool) {
-        // The reading task may have ended.
-        let _ = self.reading.send(on);
     }
 
     /// All events so far.
@@ -255,7 +206,7 @@ impl RtmpClient {
             events.iter().filter_map(id).collect()
         };
         let before = created(&self.events()).len();
-        self.with(Client::create_stream);
+        self.shared.work(Machine::create_stream);
         self.wait("createStream", |events| created(events).get(before).copied()).await
     }
 
@@ -269,7 +220,7 @@ impl RtmpClient {
     /// Sends publish on a new stream and goes on.
     pub async fn ask_publish(&self, name: &str) -> StreamId {
         let stream = self.create_stream().await;
-        self.with(|machine| machine.publish(stream, name, PublishMode::Live).expect("it fits"));
+        self.shared.work(|machine| machine.publish(stream, name));
         stream
     }
 
@@ -283,27 +234,22 @@ impl RtmpClient {
     /// Sends play on a new stream and goes on.
     pub async fn ask_play(&self, name: &str) -> StreamId {
         let stream = self.create_stream().await;
-        self.with(|machine| machine.play(stream, name).expect("it fits"));
+        self.shared.work(|machine| machine.play(stream, name));
         stream
     }
 
     /// Sends frames of a publication.
     pub fn send<'f>(&self, stream: StreamId, frames: impl IntoIterator<Item = &'f MediaFrame>) {
-        self.with(|machine| {
+        self.shared.work(|machine| {
             for frame in frames {
-                machine.send_frame(stream, frame).expect("a frame fits a message");
+                machine.send_frame(stream, frame);
             }
         });
     }
 
-    /// Waits until all that was sent was taken by the operating system.
-    pub async fn sent(&self) {
-        wait::until("the client's bytes to leave", || self.shared.lock().out.is_empty()).await;
-    }
-
     /// Sends any message.
     pub fn send_message(&self, message: &Message) {
-        self.with(|machine| machine.send_message(message).expect("it fits"));
+        self.shared.work(|machine| machine.send_message(message));
     }
 
     /// Calls a function of the application.
@@ -311,7 +257,7 @@ impl RtmpClient {
     /// # Errors
     /// Code and description of the failure.
     pub async fn call(&self, name: &str, args: &[Value]) -> Result<Vec<Value>, (String, String)> {
-        let call = self.with(|machine| machine.call(name, &amf0(args)).expect("the call fits"));
+        let call = self.shared.work(|machine| machine.call(name, &amf0(args)));
         self.wait(&format!("the result of {name}"), |events| {
             events.iter().find_map(|event| match event {
                 ClientEvent::Result { transaction, values } if *transaction == call => {
@@ -410,7 +356,7 @@ impl RtmpClient {
     }
 }
 
-impl Drop for RtmpClient {
+impl<M: Machine> Drop for NetClient<M> {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
@@ -424,44 +370,6 @@ fn frames_of(events: &[ClientEvent], play: Play) -> Vec<MediaFrame> {
         _ => None,
     };
     events.iter().filter_map(of).collect()
-}
-
-async fn read_all(
-    shared: Arc<Shared>,
-    mut socket: OwnedReadHalf,
-    mut may_read: watch::Receiver<bool>,
-) {
-    let mut input = BytesMut::new();
-    loop {
-        if may_read.wait_for(|may| *may).await.is_err() {
-            return;
-        }
-        input.reserve(64 << 10);
-        let read = tokio::select! {
-            read = socket.read_buf(&mut input) => read,
-            _ = may_read.changed() => continue,
-        };
-        match read {
-            Ok(0) | Err(_) => return shared.close(),
-            Ok(_) => shared.with(|machine| machine.handle_input(Instant::now(), &mut input)),
-        }
-    }
-}
-
-async fn write_all(shared: Arc<Shared>, mut socket: OwnedWriteHalf) {
-    loop {
-        shared.work.notified().await;
-        loop {
-            let mut bytes = shared.lock().out.split();
-            if bytes.is_empty() {
-                break;
-            }
-            if socket.write_all_buf(&mut bytes).await.is_err() {
-                // What the server said before it closed is still read.
-                return;
-            }
-        }
-    }
 }
 
 fn amf0(values: &[Value]) -> Vec<u8> {
