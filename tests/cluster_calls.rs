@@ -8,21 +8,21 @@ use ramona_testkit::{Proxy, RtmpClient, Stage, TestNode, link, link_secretly, wa
 const ECHO: &str = include_str!("lua/echo.lua");
 
 #[tokio::test]
-async fn values_of_all_kinds_come_back_as_they_left() {
+async fn clu_21_values_of_all_kinds_come_back_as_they_left() {
     let (a, _b) = link(ECHO, ECHO).await;
     let line = a.logged(&["all back: "]).await;
     assert!(line.contains("all back: same"), "{line}");
 }
 
 #[tokio::test]
-async fn values_of_all_kinds_come_back_as_they_left_over_a_secret_link() {
+async fn clu_21_values_of_all_kinds_come_back_as_they_left_over_a_secret_link() {
     let (a, _b) = link_secretly(ECHO, ECHO).await;
     let line = a.logged(&["all back: "]).await;
     assert!(line.contains("all back: same"), "{line}");
 }
 
 #[tokio::test]
-async fn ten_thousand_calls_of_send_and_broadcast_arrive_in_the_order_of_sending() {
+async fn clu_23_and_24_ten_thousand_calls_of_send_and_broadcast_arrive_in_the_order_of_sending() {
     let send = r#"
     function onServerConnection(server)
         for n = 1, 10000 do
@@ -44,7 +44,7 @@ async fn ten_thousand_calls_of_send_and_broadcast_arrive_in_the_order_of_sending
 }
 
 #[tokio::test]
-async fn a_call_without_a_proper_name_is_an_error_and_sends_nothing() {
+async fn clu_20_a_call_without_a_proper_name_is_an_error_and_sends_nothing() {
     let send = r#"
     function onServerConnection(server)
         server:send("") server:send(".") server:send(nil, 1) server:send({}, 1)
@@ -65,7 +65,7 @@ async fn a_call_without_a_proper_name_is_an_error_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_without_a_function_is_ignored_and_built_ins_cannot_be_called() {
+async fn clu_22_a_call_without_a_function_is_ignored_and_built_ins_cannot_be_called() {
     let send = r#"
     function onServerConnection(server)
         for _, name in ipairs{"nothing", "send", "reject", "isTarget", "address", "configs"} do
@@ -91,7 +91,7 @@ async fn a_call_without_a_function_is_ignored_and_built_ins_cannot_be_called() {
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_the_servers_of_the_moment_and_no_later_one() {
+async fn clu_25_a_broadcast_reaches_the_servers_of_the_moment_and_no_later_one() {
     let caller = r#"
     function onConnection(client)
         function client:shout(text) mona.servers:broadcast("hear", text) return mona.servers.count end
@@ -136,7 +136,7 @@ function onServerDisconnection(server, text) NOTE("down ", text) end
 "#;
 
 #[tokio::test]
-async fn a_stalled_peer_costs_a_bounded_queue_and_never_stops_the_script() {
+async fn clu_26_a_stalled_peer_costs_a_bounded_queue_and_never_stops_the_script() {
     let b = TestNode::builder("B").linkable().start().await;
     let wire = Proxy::to(b.links()).await;
     // The link would be closed sooner by its heartbeat, which is another rule.
@@ -169,7 +169,7 @@ async fn a_stalled_peer_costs_a_bounded_queue_and_never_stops_the_script() {
 }
 
 #[tokio::test]
-async fn a_string_larger_than_the_queue_is_refused_with_an_error_and_the_link_stays() {
+async fn clu_26_a_string_larger_than_the_queue_is_refused_with_an_error_and_the_link_stays() {
     let (a, b) =
         link(FLOOD, "function onServerConnection(s) function s:take(t) NOTE('took ', #t) end end")
             .await;
@@ -214,7 +214,7 @@ async fn a_handler_that_sends_a_million_calls_does_not_stop_its_node_and_loses_n
 }
 
 #[tokio::test]
-async fn paths_of_running_applications_are_announced_and_loaded_on_the_other_node() {
+async fn clu_12_and_13_paths_of_running_applications_are_announced_and_loaded_on_the_other_node() {
     let app = "function onStart(path) NOTE('started ', path) end";
     let b = TestNode::builder("B").linkable().www("game/main.lua", app).www("other/main.lua", app);
     let b = b.start().await;

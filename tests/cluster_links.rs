@@ -35,7 +35,7 @@ fn node(name: &str) -> NodeBuilder {
 }
 
 #[tokio::test]
-async fn a_target_that_starts_later_is_linked_when_it_is_there() {
+async fn clu_01_a_target_that_starts_later_is_linked_when_it_is_there() {
     let mut b = node("B").start().await;
     b.stop().await;
     let a = node("A").target(b.links()).start().await;
@@ -47,14 +47,15 @@ async fn a_target_that_starts_later_is_linked_when_it_is_there() {
 }
 
 #[tokio::test]
-async fn what_scripts_send_in_the_connection_event_arrives_behind_the_hello_on_both_sides() {
+async fn clu_03_what_scripts_send_in_the_connection_event_arrives_behind_the_hello_on_both_sides() {
     let (a, b) = link(WITNESS, WITNESS).await;
     a.logged(&["greeting of b.example"]).await;
     b.logged(&["greeting of a.example"]).await;
 }
 
 #[tokio::test]
-async fn a_server_is_listed_from_before_its_first_event_to_before_its_last() {
+async fn clu_05_and_mon_01_and_svs_01_a_server_is_listed_from_before_its_first_event_to_before_its_last()
+ {
     let (a, mut b) = link(WITNESS, WITNESS).await;
     a.logged(&["up b.example", "listed=1 same=true"]).await;
     b.stop().await;
@@ -62,7 +63,8 @@ async fn a_server_is_listed_from_before_its_first_event_to_before_its_last() {
 }
 
 #[tokio::test]
-async fn properties_of_a_target_entry_and_the_public_configuration_are_visible_on_both_ends() {
+async fn clu_04_and_srv_08_properties_of_a_target_entry_and_the_public_configuration_are_visible_on_both_ends()
+ {
     let script = r#"
     function onServerConnection(server)
         NOTE("type=", server.type, " level=", server.level + 1, " host=", server.configs.host,
@@ -82,7 +84,7 @@ async fn properties_of_a_target_entry_and_the_public_configuration_are_visible_o
 }
 
 #[tokio::test]
-async fn a_link_lost_without_a_word_is_told_to_the_script_and_dialled_again() {
+async fn clu_06_a_link_lost_without_a_word_is_told_to_the_script_and_dialled_again() {
     let (a, mut b) = link(WITNESS, WITNESS).await;
     a.logged(&["greeting of b.example"]).await;
     b.kill().await;
@@ -97,7 +99,7 @@ async fn a_link_lost_without_a_word_is_told_to_the_script_and_dialled_again() {
 }
 
 #[tokio::test]
-async fn a_node_without_connection_event_accepts_links() {
+async fn clu_11_a_node_without_connection_event_accepts_links() {
     let (a, b) = link("", "").await;
     for node in [&a, &b] {
         wait::until("the link to be up", || node.metrics().links().len() == 1).await;
@@ -128,7 +130,7 @@ async fn assert_one_link(a: &TestNode, b: &TestNode) {
 }
 
 #[tokio::test]
-async fn nodes_that_target_each_other_keep_the_link_dialled_by_the_smaller_id() {
+async fn clu_08_nodes_that_target_each_other_keep_the_link_dialled_by_the_smaller_id() {
     let (port_a, port_b) = (free_port(), free_port());
     let a = node("A").linkable_on(port_a).target(format!("127.0.0.1:{port_b}")).start().await;
     let b = node("B").linkable_on(port_b).target(format!("127.0.0.1:{port_a}")).start().await;
@@ -144,7 +146,7 @@ async fn nodes_that_target_each_other_keep_the_link_dialled_by_the_smaller_id() 
 }
 
 #[tokio::test]
-async fn a_target_that_is_listed_twice_is_linked_once() {
+async fn clu_08_a_target_that_is_listed_twice_is_linked_once() {
     let b = node("B").start().await;
     let twice = format!("{0};localhost:{1}", b.links(), b.links().port());
     let a = node("A").target(twice).start().await;
@@ -153,7 +155,7 @@ async fn a_target_that_is_listed_twice_is_linked_once() {
 }
 
 #[tokio::test]
-async fn a_node_never_links_to_itself_and_says_so() {
+async fn clu_08_a_node_never_links_to_itself_and_says_so() {
     let port = free_port();
     let a = node("A").linkable_on(port).target(format!("127.0.0.1:{port}")).start().await;
     a.logged(&["WARN", "dialled itself", "servers.targets"]).await;
@@ -164,7 +166,7 @@ async fn a_node_never_links_to_itself_and_says_so() {
 }
 
 #[tokio::test]
-async fn who_says_no_hello_in_time_is_closed_with_a_warning_and_without_an_event() {
+async fn clu_09_who_says_no_hello_in_time_is_closed_with_a_warning_and_without_an_event() {
     let b = node("B")
         .tune(|config| config.servers_config.link.hello_timeout = Duration::from_millis(200))
         .start()
@@ -195,7 +197,7 @@ async fn whoever_is_no_node_is_closed_with_a_warning_that_names_what_he_speaks()
 }
 
 #[tokio::test]
-async fn an_error_in_the_connection_event_refuses_the_server_with_its_text() {
+async fn clu_10_an_error_in_the_connection_event_refuses_the_server_with_its_text() {
     let refuse = r#"
     function onServerConnection(server) error("not from "..server.host) end
     function onServerDisconnection(server) NOTE("down ", server.host) end
@@ -215,7 +217,7 @@ async fn an_error_in_the_connection_event_refuses_the_server_with_its_text() {
 }
 
 #[tokio::test]
-async fn reject_ends_an_accepted_link_with_its_text_and_both_last_events() {
+async fn clu_10_and_srv_10_reject_ends_an_accepted_link_with_its_text_and_both_last_events() {
     let reject = r#"
     function onServerConnection(server)
         function server:greet(name) self:reject("enough of "..name) end
@@ -228,13 +230,13 @@ async fn reject_ends_an_accepted_link_with_its_text_and_both_last_events() {
 }
 
 #[tokio::test]
-async fn a_failed_root_refuses_servers_with_the_text_of_its_failure() {
+async fn clu_10_a_failed_root_refuses_servers_with_the_text_of_its_failure() {
     let (a, _b) = link(WITNESS, "this is no Lua").await;
     a.logged(&["ERROR", "Connection with 127.0.0.1 server,", "main.lua:1:"]).await;
 }
 
 #[tokio::test]
-async fn a_node_that_stops_refuses_its_servers_in_order() {
+async fn clu_10_a_node_that_stops_refuses_its_servers_in_order() {
     let (a, mut b) = link(WITNESS, WITNESS).await;
     b.logged(&["greeting of a.example"]).await;
     b.stop().await;
@@ -245,7 +247,7 @@ async fn a_node_that_stops_refuses_its_servers_in_order() {
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_nothing_any_more_is_dead_after_the_time_configured() {
+async fn clu_07_a_peer_that_answers_nothing_any_more_is_dead_after_the_time_configured() {
     let quick = "[servers]\nheartbeat = 0.1\ntimeout = 0.5";
     let b = node("B").ini(quick).start().await;
     let wire = Proxy::to(b.links()).await;

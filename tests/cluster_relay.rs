@@ -63,13 +63,13 @@ fn assert_same_pace(received: &[MediaFrame], sent: &[MediaFrame]) {
 }
 
 #[tokio::test]
-async fn every_frame_of_ffmpeg_reaches_the_other_node_byte_for_byte_over_a_plain_link() {
+async fn clu_27_every_frame_of_ffmpeg_reaches_the_other_node_byte_for_byte_over_a_plain_link() {
     let (a, b) = link(RELAY, RELAY).await;
     relay_is_exact(a, b).await;
 }
 
 #[tokio::test]
-async fn every_frame_of_ffmpeg_reaches_the_other_node_byte_for_byte_over_a_secret_link() {
+async fn clu_27_every_frame_of_ffmpeg_reaches_the_other_node_byte_for_byte_over_a_secret_link() {
     let (a, b) = link_secretly(RELAY, RELAY).await;
     relay_is_exact(a, b).await;
 }
@@ -155,7 +155,8 @@ async fn ffmpeg_plays_from_the_other_node_and_decodes_without_an_error() {
 }
 
 #[tokio::test]
-async fn made_up_frames_of_any_bytes_reach_the_other_node_with_their_metadata() {
+async fn clu_27_and_def_14_and_gen_17_made_up_frames_of_any_bytes_reach_the_other_node_with_their_metadata()
+ {
     let (a, b) = link(RELAY, RELAY).await;
     let viewer = RtmpClient::connect(b.rtmp(), "").await;
     let play = viewer.play("stage").await;

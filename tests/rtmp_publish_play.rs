@@ -78,7 +78,7 @@ async fn a_second_publisher_of_a_running_name_is_refused_and_the_first_goes_on()
 }
 
 #[tokio::test]
-async fn a_publisher_that_vanishes_ends_its_stream_before_it_leaves() {
+async fn evt_04_and_cli_34_a_publisher_that_vanishes_ends_its_stream_before_it_leaves() {
     let node = node().await;
     let viewer = RtmpClient::connect(node.rtmp(), "").await;
     let play = viewer.play("stage").await;
@@ -148,7 +148,8 @@ async fn one_connection_publishes_and_plays_several_streams_at_once() {
 }
 
 #[tokio::test]
-async fn a_late_viewer_gets_metadata_headers_and_the_group_of_pictures_at_once_from_time_0() {
+async fn pub_19_a_late_viewer_gets_metadata_headers_and_the_group_of_pictures_at_once_from_time_0()
+{
     let node = node().await;
     let publisher = RtmpClient::connect(node.rtmp(), "").await;
     let stream = publisher.publish("stage").await;
@@ -206,7 +207,7 @@ async fn bodies_of_newer_codecs_pass_untouched_and_late_viewers_start_at_their_k
 }
 
 #[tokio::test]
-async fn a_late_viewer_decodes_what_ffmpeg_publishes_from_its_first_frame_on() {
+async fn pub_19_a_late_viewer_decodes_what_ffmpeg_publishes_from_its_first_frame_on() {
     let node = node().await;
     let ffmpeg = Ffmpeg::publish(&format!("rtmp://{}//stage", node.rtmp()), 60.0);
     wait::until("some groups of pictures", || {
@@ -314,7 +315,7 @@ async fn a_viewer_that_reads_nothing_at_all_holds_a_bounded_queue() {
 }
 
 #[tokio::test]
-async fn a_viewer_without_video_gets_sound_only_and_pictures_again_from_a_key_frame() {
+async fn lis_05_a_viewer_without_video_gets_sound_only_and_pictures_again_from_a_key_frame() {
     let node = node().await;
     let viewer = RtmpClient::connect(node.rtmp(), "").await;
     let play = viewer.play("stage").await;
@@ -383,7 +384,7 @@ async fn a_paused_viewer_gets_nothing_and_goes_on_at_a_key_frame() {
 }
 
 #[tokio::test]
-async fn who_is_silent_too_long_is_closed_and_who_never_connects_as_well() {
+async fn evt_16_who_is_silent_too_long_is_closed_and_who_never_connects_as_well() {
     let node = TestNode::builder("N")
         .tune(|config| {
             let session = &mut config.rtmp_session.session;

@@ -101,7 +101,7 @@ async fn smp_06_servers_exchange_their_names_and_find_them_everywhere() {
 
 /// The script is ours, and so is its limit's key: the documents' script has the same 400 inside.
 #[tokio::test]
-async fn smp_07_with_400_viewers_the_next_one_is_sent_to_the_following_server() {
+async fn smp_07_and_08_with_400_viewers_the_next_one_is_sent_to_the_following_server() {
     let (a, b) = link(RELAY, RELAY).await;
     // Eight connections of at most 64 streams each; one client may play a name once.
     let mut clients = Vec::new();

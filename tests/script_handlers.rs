@@ -16,7 +16,7 @@ fn rejected(text: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn connect_carries_arguments_in_and_the_table_of_on_connection_out() {
+async fn evt_03_connect_carries_arguments_in_and_the_table_of_on_connection_out() {
     let node = node(
         r#"function onConnection(client, name, level, info)
             return { hello = name.."!", rank = level + 1, kind = info.kind, path = client.path,
@@ -39,7 +39,7 @@ async fn connect_carries_arguments_in_and_the_table_of_on_connection_out() {
 }
 
 #[tokio::test]
-async fn a_client_is_refused_with_the_text_of_the_error_and_closed() {
+async fn sta_02_a_client_is_refused_with_the_text_of_the_error_and_closed() {
     let node = node(
         r#"function onConnection(client, text)
             if text then error(text) end
@@ -55,7 +55,7 @@ async fn a_client_is_refused_with_the_text_of_the_error_and_closed() {
 }
 
 #[tokio::test]
-async fn an_application_that_does_not_exist_or_does_not_load_refuses_its_clients() {
+async fn env_05_and_07_an_application_that_does_not_exist_or_does_not_load_refuses_its_clients() {
     let node = TestNode::builder("N").www("broken/main.lua", "function (").start().await;
     let invalid = "NetConnection.Connect.InvalidApp".to_owned();
     let client = open(&node, "nowhere").await;
@@ -69,7 +69,7 @@ async fn an_application_that_does_not_exist_or_does_not_load_refuses_its_clients
 }
 
 #[tokio::test]
-async fn calls_answer_values_nothing_or_failures_and_the_server_calls_back() {
+async fn cli_20_to_22_calls_answer_values_nothing_or_failures_and_the_server_calls_back() {
     let node = node(
         r#"function onConnection(client)
             function client:sum(a, b) return a + b, "sum" end
@@ -104,7 +104,7 @@ async fn calls_answer_values_nothing_or_failures_and_the_server_calls_back() {
 }
 
 #[tokio::test]
-async fn publish_and_play_are_refused_by_false_or_with_the_text_of_the_error() {
+async fn sta_10_and_13_publish_and_play_are_refused_by_false_or_with_the_text_of_the_error() {
     let node = node(
         r#"function onConnection(client)
             function client:onPublish(publication)
@@ -135,7 +135,7 @@ async fn publish_and_play_are_refused_by_false_or_with_the_text_of_the_error() {
 }
 
 #[tokio::test]
-async fn what_a_handler_pushes_and_writes_leaves_when_it_returns() {
+async fn gen_17_and_pub_02_and_wri_01_what_a_handler_pushes_and_writes_leaves_when_it_returns() {
     let node = node(
         r#"local copy
         function onConnection(client)
@@ -170,7 +170,7 @@ async fn set(script: &str) -> (TestNode, Stage) {
 }
 
 #[tokio::test]
-async fn an_error_in_each_handler_is_logged_with_its_line_and_costs_only_that_handler() {
+async fn gen_09_an_error_in_each_handler_is_logged_with_its_line_and_costs_only_that_handler() {
     let script = r#"
     function onManage() error("in onManage") end
     function onConnection(client)
@@ -207,7 +207,7 @@ async fn an_error_in_each_handler_is_logged_with_its_line_and_costs_only_that_ha
 }
 
 #[tokio::test]
-async fn a_script_broken_while_it_runs_refuses_newcomers_and_spares_the_stream() {
+async fn env_07_a_script_broken_while_it_runs_refuses_newcomers_and_spares_the_stream() {
     let (node, mut stage) = set("-- a good one").await;
     node.write_www("main.lua", "function onConnection( broken, and of another length");
     node.logged(&["ERROR", "main.lua:1:"]).await;
@@ -283,7 +283,7 @@ async fn fifty_thousand_messages_reach_a_client_that_reads_them_in_order() {
 }
 
 #[tokio::test]
-async fn a_script_closes_clients_and_publications_and_tells_them_why() {
+async fn sta_07_and_16_a_script_closes_clients_and_publications_and_tells_them_why() {
     let node = node(
         r#"function onConnection(client)
             function client:leave(code) self.writer:close(code) end
@@ -318,7 +318,7 @@ async fn a_script_closes_clients_and_publications_and_tells_them_why() {
 }
 
 #[tokio::test]
-async fn on_connection_may_shorten_the_timeout_of_its_client() {
+async fn cli_12_on_connection_may_shorten_the_timeout_of_its_client() {
     let node = node("function onConnection(client, s) return { timeout = s } end").await;
     let options = ClientOptions { args: vec![1.0.into()], ..ClientOptions::default() };
     let client = RtmpClient::connect_with(node.rtmp(), "", options).await;

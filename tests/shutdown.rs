@@ -21,7 +21,7 @@ fn ini(rtmp: u16, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn sigterm_runs_on_stop_tells_clients_and_servers_and_ends_with_code_0() {
+async fn env_11_sigterm_runs_on_stop_tells_clients_and_servers_and_ends_with_code_0() {
     let other = TestNode::builder("other").linkable().start().await;
     let (port, target) = (free_port(), other.links());
     let script = r#"

@@ -449,3 +449,28 @@ impl Handler<StopServers> for Servers {
         ctx.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn cfg_09_the_socket_has_the_buffers_of_the_configuration() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let sizes = |stream: &TcpStream| {
+            let socket = socket2::SockRef::from(stream);
+            let receive = socket.recv_buffer_size().expect("a socket has one");
+            (socket.send_buffer_size().expect("a socket has one"), receive)
+        };
+        prepare(&stream, Some(24_576)).expect("a TCP socket");
+        // Linux reports twice what was asked for: its own bookkeeping is in it.
+        let (send, receive) = sizes(&stream);
+        assert!([24_576, 49_152].contains(&send), "{send}");
+        assert!([24_576, 49_152].contains(&receive), "{receive}");
+        let before = sizes(&stream);
+        prepare(&stream, None).expect("a TCP socket");
+        assert_eq!(sizes(&stream), before);
+    }
+}

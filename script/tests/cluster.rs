@@ -94,7 +94,7 @@ fn evt_12_the_server_is_readable_and_absent_from_the_list() {
 }
 
 #[test]
-fn itr_01_servers_by_number_address_and_host() {
+fn itr_01_and_svs_02_servers_by_number_address_and_host() {
     let mut node = Node::root(
         "function onManage()
             local s = mona.servers

@@ -588,3 +588,15 @@ fn check_names_what_does_not_compile_and_runs_nothing() {
 }
 
 use ramona_amf::Value;
+
+#[test]
+fn def_21_an_error_of_three_texts_is_one_text() {
+    let mut node = Node::root(
+        "function onConnection(client)
+            local file = 'secret.txt'
+            error('Access to ', file, ' is forbidden')
+         end",
+    );
+    let refused = Refusal::Rejected("Access to secret.txt is forbidden".into());
+    assert_eq!(node.connect(1), Err(refused));
+}

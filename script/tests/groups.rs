@@ -23,7 +23,7 @@ fn groups(node: &Node) -> Vec<(u8, u8, bool)> {
 }
 
 #[test]
-fn mon_11_and_12_and_grs_01_three_ways_to_join() {
+fn mon_11_and_12_and_grs_01_and_def_10_three_ways_to_join() {
     let node = node(
         "a = mona:join(g, p) b = mona:joinGroup(p, g) c = mona.groups:join(p, g)
          NOTE(a.rawId == p, b.rawId == p, c.rawId == p, #a.id, #mona.groups, mona.groups(g).rawId == g)
@@ -43,7 +43,7 @@ fn mon_11_wrong_ids_give_nil_and_an_error() {
 }
 
 #[test]
-fn grs_02_and_itr_02_iteration() {
+fn grs_02_and_itr_02_and_mon_02_iteration() {
     let node = node(
         "a = mona:join(g, p) b = mona:join(q, p)
          local n = 0 for id, group in mona.groups:pairs() do n = n + 1 NOTE(id == group.id, mona.groups[group.rawId] == group) end
@@ -54,13 +54,13 @@ fn grs_02_and_itr_02_iteration() {
 }
 
 #[test]
-fn grp_03_virtual_members_are_not_listed() {
+fn grp_01_to_05_virtual_members_are_not_listed() {
     let node = node(
         "m = mona:join(g, p) local group = mona.groups(g)
-         NOTE(#group, group:size(), group.count, #group.members, #group.rawId, #group.id)
+         NOTE(#group, group:size(), group.count, #group.members, #group.rawId, #group.id, group.id == ('67'):rep(32))
          for i in group:ipairs() do NOTE('none') end group.user = 1 NOTE(group.user)",
     );
-    assert_eq!(node.notes(), ["00003264", "1"]);
+    assert_eq!(node.notes(), ["00003264true", "1"]);
 }
 
 #[test]
@@ -100,13 +100,14 @@ fn grp_06_a_group_lives_while_real_or_virtual_members_do() {
 }
 
 #[test]
-fn mem_01_members_are_counted_and_release_works_once() {
+fn mem_01_and_02_members_are_counted_and_release_works_once() {
     let mut node = node(
         "a = mona:join(g, p) b = mona:join(g, p) c = mona:join(g, q)
+         NOTE(a.rawId == p, a.id == ('70'):rep(32), c.rawId == q)
          a:release() a:release() NOTE(#mona.groups, tostring(a.id)) a.release(nil)
          function onManage() b:release() c:release() NOTE(#mona.groups) end",
     );
-    assert_eq!(node.notes(), ["1nil"]);
+    assert_eq!(node.notes(), ["truetruetrue", "1nil"]);
     assert_eq!(groups(&node), [(b'g', b'p', true), (b'g', b'q', true)]);
     assert_eq!(node.errors().len(), 1, "called with a dot");
     node.engine.tick();

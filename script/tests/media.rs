@@ -25,7 +25,7 @@ fn data(values: &[Value]) -> MediaFrame {
 }
 
 #[test]
-fn itr_03_running_publications_of_clients_and_scripts() {
+fn itr_03_and_mon_03_and_pub_01_running_publications_of_clients_and_scripts() {
     let mut node = connected(
         "function onPublish(c, p) NOTE(p.running, #mona.publications) end
          own = mona:publish('own')
@@ -107,7 +107,7 @@ fn pub_02_pushing_what_does_not_run_is_an_error() {
 }
 
 #[test]
-fn pub_04_and_22_forms_of_data() {
+fn pub_04_and_16_and_22_forms_of_data() {
     let node = Node::root(
         "p = mona:publish('x')
          p:pushData(mona:toAMF0('f', 1)) p:pushData('f', 1) p:pushData(5) p:pushData({ a = 1 })
@@ -264,7 +264,7 @@ fn a_publication_that_listeners_wait_for_is_the_same_object_when_it_starts() {
 }
 
 #[test]
-fn pub_12_to_14_publisher_and_numbers() {
+fn pub_11_to_14_and_qos_01_to_05_publisher_and_numbers() {
     let mut node = connected(
         "function onPublish(c, p) function c:f()
             return p.publisherId == c.id, p.publisher == c, p.lastTime, p.droppedFrames, p.audioQOS.byteRate, p.videoQOS.lostRate,
@@ -426,4 +426,14 @@ fn lis_05_and_06_what_on_subscribe_sets_comes_once_with_the_answer() {
     let expected =
         [Asked::Listener { listener: 5, audio: false, video: true, access: (false, true) }];
     assert_eq!(node.asked(), expected);
+}
+
+#[test]
+fn pub_09_flush_returns_nothing_and_loses_nothing() {
+    let node = Node::root(
+        "p = mona:publish('x') p:pushAudio('ab', 1) NOTE(select('#', p:flush())) p:pushAudio('cd', 2)",
+    );
+    assert_eq!(node.notes(), ["0"]);
+    assert_eq!(node.frames().len(), 2);
+    node.quiet();
 }

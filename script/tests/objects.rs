@@ -278,6 +278,23 @@ fn object_of(list: &[(&str, Value)]) -> Value {
 }
 
 #[test]
+fn itr_04_clients_by_id_and_in_order_of_connection() {
+    let mut node = Node::root(
+        "function onManage()
+            local n = 0
+            for id, c in pairs(mona.clients) do n = n + 1 NOTE(id == c.id, mona.clients[id] == c, clients(c.rawId) == c) end
+            for i, c in mona.clients:ipairs() do NOTE(i, c.address) end
+            NOTE(n, #mona.clients, mona.clients.count, #clients)
+         end",
+    );
+    node.connect(2).unwrap();
+    node.connect(1).unwrap();
+    node.engine.tick();
+    let expected = ["truetruetrue", "truetruetrue", "110.0.0.2:5000", "210.0.0.1:5000", "2222"];
+    assert_eq!(node.notes(), expected);
+}
+
+#[test]
 fn evt_03_the_result_of_on_connection_goes_to_the_peer_and_to_the_parameters() {
     let mut node = Node::root(
         "function onConnection(c, a, b)
@@ -434,6 +451,17 @@ fn cli_10_and_11_properties_of_the_connect_object_and_the_query() {
         ]
     );
     node.quiet();
+}
+
+#[test]
+fn cli_12_and_cfg_14_the_section_of_the_protocol_is_readable_under_its_name() {
+    let mut node = Node::root(
+        "function onConnection(c) NOTE(c.RTMFP.timesBeforeTurn + 1, ' ', c.RTMFP == c.parameters) end",
+    );
+    let parameters = vec![("timesBeforeTurn".to_owned(), "3".to_owned())];
+    let info = ClientInfo { protocol: "RTMFP", parameters, ..node.client(1) };
+    node.engine.connect(info).unwrap();
+    assert_eq!(node.notes(), ["4 true"]);
 }
 
 #[test]

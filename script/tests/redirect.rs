@@ -343,7 +343,7 @@ fn red_10_the_port_of_host_else_of_the_protocol() {
 }
 
 #[test]
-fn red_10_public_hosts_go_before_host() {
+fn red_10_and_cfg_21_public_hosts_go_before_host() {
     let all = [("publicHost", "pub.b.com:7"), ("RTMFP.publicHost", "udp.b.com")];
     assert_eq!(place("10.0.0.9:1944", &all).1, [to("udp.b.com", 1935)]);
     assert_eq!(place("10.0.0.9:1944", &all[..1]).1, [to("pub.b.com", 7)]);
@@ -433,4 +433,22 @@ fn smp_11_an_unknown_peer_may_be_at_every_server() {
     node.link(2, false).unwrap();
     assert_eq!(node.engine.rendezvous_unknown([3; 32]), [one(), two()]);
     node.quiet();
+}
+
+#[test]
+fn def_26_typed_properties_compare_with_attempts() {
+    let mut node = Node::root(
+        "function onHandshake(address, path, properties, attempts)
+            if attempts > properties.acceptableAttempts then return '1.1.1.1:1' end
+         end",
+    );
+    let mut ask =
+        |query: &[u8], attempts| node.engine.handshake("10.0.0.5:4000", "", query, attempts);
+    assert_eq!(ask(b"acceptableAttempts=2", 2), []);
+    assert_eq!(ask(b"acceptableAttempts=2", 3).len(), 1);
+    // Without the property the comparison fails: the client is not redirected.
+    assert_eq!(ask(b"", 3), []);
+    let errors = node.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("main.lua:2:"), "{errors:?}");
 }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_as_the_specification_says() {
+    fn cfg_02_lines_are_read_as_the_specification_says() {
         for (text, key, value) in [
             ("port=1", "port", "1"),
             ("  port \t=  1 \r\n", "port", "1"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_semicolon_after_a_blank_starts_a_comment_except_in_targets() {
+    fn cfg_03_a_semicolon_after_a_blank_starts_a_comment_except_in_targets() {
         for (text, value) in [
             ("port = 19350 ; existing config", "19350"),
             ("port = 19350\t;x", "19350"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn two_targets_with_a_comment_line_before_them_are_read_whole() {
+    fn cfg_02_and_03_and_08_two_targets_with_a_comment_line_before_them_are_read_whole() {
         let text = ";MonaServer.ini\nhost = www.example.com:1935\n[servers]\n\
                     targets = 192.0.2.2:1936?type=master;192.0.2.3:1936\n";
         assert_eq!(

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_everything_is_the_default() {
+    fn cfg_01_without_a_file_everything_is_the_default() {
         let folder = tempfile::tempdir().unwrap();
         let loaded = load(None, folder.path()).unwrap();
         assert_eq!(loaded.file, None);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_file_that_is_there_is_read() {
+    fn cfg_01_the_first_file_that_is_there_is_read() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         for (name, threads) in [("MonaServer.ini", 3), ("ramona.ini", 2), ("config/ramona.ini", 1)]
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_file_that_is_missing_or_too_long_or_a_folder_is_an_error() {
+    fn cfg_01_a_named_file_that_is_missing_or_too_long_or_a_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let long = vec![b'\n'; MAX_FILE_BYTES as usize + 1];
         std::fs::write(folder.path().join("long.ini"), long).unwrap();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_moves_up_and_the_oldest_goes() {
+    fn cfg_19_and_20_a_full_file_moves_up_and_the_oldest_goes() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = rotation(folder.path(), 3);
         for line in ["one\n", "two\n", "three\n", "four\n", "five\n"] {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn rotation_zero_is_one_file_without_number_that_starts_anew() {
+    fn cfg_20_rotation_zero_is_one_file_without_number_that_starts_anew() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = rotation(folder.path(), 0);
         for line in ["one\n", "two\n", "three\n"] {

@@ -25,7 +25,7 @@ fn without_dates(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_script_line_has_level_file_and_line_of_lua() {
+fn log_03_a_script_line_has_level_file_and_line_of_lua() {
     let lines = lines("6", None, || {
         tracing::info!(
             target: "script", level_name = "NOTE", file = "app/main.lua", line = 41, "x=1\n{}", 2
@@ -56,7 +56,7 @@ fn an_engine_line_has_target_spans_message_and_fields() {
 }
 
 #[test]
-fn the_threshold_holds_for_named_and_tracing_levels() {
+fn cfg_23_the_threshold_holds_for_named_and_tracing_levels() {
     fn all() {
         for (name, text) in [("FATAL", "f"), ("CRITIC", "c"), ("ERROR", "e")] {
             tracing::error!(target: "script", level_name = name, file = "a", line = 1, "{text}");

@@ -347,7 +347,7 @@ fn escape(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_log_line_stays_one_line_and_keeps_its_text() {
+    fn log_03_a_log_line_stays_one_line_and_keeps_its_text() {
         assert_eq!(super::escape("a\0\nb é".as_bytes()), "a\\u{0}\\nb é");
         assert_eq!(super::escape(b"\x17\xFF"), "\\u{17}\\xff");
     }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn no_video_flows_before_the_first_keyframe_and_time_starts_at_zero() {
+    fn pub_02_and_19_no_video_flows_before_the_first_keyframe_and_time_starts_at_zero() {
         let mut gate = gate();
         assert_eq!(gate.offer(&video(5_000, false), EMPTY, true), Verdict::Skip);
         assert_eq!(gate.offer(&video(5_040, true), EMPTY, true), Verdict::Send(0));

@@ -164,7 +164,7 @@ mod tests {
 
     /// Vector V14.
     #[test]
-    fn a_group_is_the_hash_of_its_meaningful_part() {
+    fn grp_01_a_group_is_the_hash_of_its_meaningful_part() {
         let id = GroupId::of_specification(SPEC).expect("id");
         assert_eq!(id.0.to_vec(), hex(V14_GROUP_ID));
         assert_eq!(id.to_string(), V14_GROUP_ID.trim());

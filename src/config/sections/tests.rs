@@ -77,7 +77,36 @@ fn values_reach_their_field() {
 }
 
 #[test]
-fn keys_are_matched_without_case_and_the_later_spelling_wins() {
+fn cfg_06_the_public_host_moves_no_socket() {
+    let config = good("host = www.example.com:1940\nRTMP.port = 1941");
+    assert_eq!(config.rtmp.bind, Some("0.0.0.0:1941".parse().unwrap()));
+    assert_eq!(config.rtmfp.bind, Some("0.0.0.0:1935".parse().unwrap()));
+    assert_eq!(config.http.bind, Some("0.0.0.0:8080".parse().unwrap()));
+    assert_eq!(config.servers.bind, None);
+}
+
+#[test]
+fn cfg_07_and_11_and_15_and_16_port_0_is_off() {
+    let config = good("RTMP.port = 0\nRTMFP.port = 0\nHTTP.port = 0\nservers.port = 0");
+    assert_eq!((config.rtmp.bind, config.rtmfp.bind), (None, None));
+    assert_eq!((config.http.bind, config.servers.bind), (None, None));
+}
+
+#[test]
+fn cfg_15_to_17_timeouts_are_seconds() {
+    let config = good("RTMP.timeout = 20\nHTTP.timeout = 30\nWebSocket.timeout = 40");
+    assert_eq!(config.rtmp.timeout, Duration::from_secs(20));
+    assert_eq!(config.http.timeout, Duration::from_secs(30));
+    assert_eq!(config.websocket.timeout, Duration::from_secs(40));
+}
+
+#[test]
+fn cfg_18_a_section_of_rtsp_is_accepted() {
+    good("[RTSP]\nport = 554\ntimeout = 60");
+}
+
+#[test]
+fn cfg_04_keys_are_matched_without_case_and_the_later_spelling_wins() {
     let config = good("[RTMFP]\nkeepAlivePeer = 20\n");
     assert_eq!(config.rtmfp.keepalive_peer, Duration::from_secs(20));
     assert_eq!(entry(&config, "RTMFP.keepAlivePeer"), Some("20"));
@@ -88,7 +117,7 @@ fn keys_are_matched_without_case_and_the_later_spelling_wins() {
 }
 
 #[test]
-fn a_number_out_of_range_is_clamped_with_a_warning() {
+fn cfg_12_and_13_a_number_out_of_range_is_clamped_with_a_warning() {
     for (text, line, key) in [
         ("[RTMFP]\nkeepaliveServer = 1", 2, "RTMFP.keepaliveServer"),
         ("[RTMFP]\nkeepalivePeer = 0", 2, "RTMFP.keepalivePeer"),
@@ -166,7 +195,7 @@ fn all_wrong_values_are_named_at_once() {
 }
 
 #[test]
-fn a_bad_target_is_an_error_and_the_others_are_kept() {
+fn cfg_08_a_bad_target_is_an_error_and_the_others_are_kept() {
     let (config, problems) = build("servers.targets = a:1; b ;c:3");
     assert_eq!(config.servers.targets.len(), 2);
     assert_eq!(problems.len(), 1);
@@ -174,7 +203,7 @@ fn a_bad_target_is_an_error_and_the_others_are_kept() {
 }
 
 #[test]
-fn a_typing_error_names_the_nearest_key_and_own_keys_are_free() {
+fn cfg_04_and_def_16_a_typing_error_names_the_nearest_key_and_own_keys_are_free() {
     for (text, meant) in [
         ("[RTMP]\nprot = 1", "RTMP.port"),
         ("server.targets = a:1", "servers.targets"),
@@ -216,7 +245,7 @@ fn two_tcp_ports_of_one_number_are_refused() {
 }
 
 #[test]
-fn scripts_see_the_file_as_written_and_defaults_and_no_secret() {
+fn mon_04_and_cfg_06_scripts_see_the_file_as_written_and_defaults_and_no_secret() {
     let config =
         good("host = www.myhost.com:1935\n[game]\nmap = x\n[servers]\nsecret = 0123456789abcdef");
     assert_eq!(entry(&config, "host"), Some("www.myhost.com:1935"));
@@ -231,7 +260,7 @@ fn scripts_see_the_file_as_written_and_defaults_and_no_secret() {
 }
 
 #[test]
-fn linked_nodes_learn_addresses_and_what_is_shared_by_name() {
+fn srv_08_linked_nodes_learn_addresses_and_what_is_shared_by_name() {
     let text = "host = h:1\n[rtmp]\nPORT = 2\n[game]\nmap = x\nroom = y\n[bank]\nkey = z\n";
     let config = good(&format!("{text}[servers]\nshare = game.map, bank,servers\ntargets = a:1"));
     let mut names: Vec<_> = config.public_entries();
@@ -248,7 +277,7 @@ fn linked_nodes_learn_addresses_and_what_is_shared_by_name() {
 }
 
 #[test]
-fn the_command_line_goes_before_the_file() {
+fn cfg_05_and_23_the_command_line_goes_before_the_file() {
     let ini = Ini::parse(b"application.dir = a", "t.ini");
     let overrides = Overrides { dir: Some("b".into()), ..Overrides::default() };
     let (config, _) = Config::build(&ini, "t.ini", Path::new("/w"), &overrides);

@@ -36,7 +36,7 @@ fn heartbeats_keep_an_idle_link_up_and_measure_the_round_trip() {
 
 /// CLU-07.
 #[test]
-fn a_pulled_cable_is_noticed_after_five_seconds_of_silence() {
+fn clu_07_a_pulled_cable_is_noticed_after_five_seconds_of_silence() {
     let mut pair = Pair::up(6, "");
     pair.run(Duration::from_secs(20));
     pair.is_cut = true;
@@ -113,7 +113,7 @@ fn an_owner_that_slept_gives_the_peer_one_more_heartbeat() {
 
 /// CLU-09.
 #[test]
-fn no_hello_within_ten_seconds_closes_either_end() {
+fn clu_09_no_hello_within_ten_seconds_closes_either_end() {
     for secret in ["", "s"] {
         let mut pair = Pair::new(1, hello(1), hello(2), [secret; 2]);
         pair.is_cut = true;

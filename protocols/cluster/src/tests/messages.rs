@@ -84,7 +84,7 @@ proptest! {
 
     /// CLU-23, CLU-24, CLU-27: in order, once, byte for byte, whatever the sizes and cuts.
     #[test]
-    fn calls_arrive_in_order_once_and_unchanged(
+    fn clu_24_calls_arrive_in_order_once_and_unchanged(
         seed: u64,
         is_secret: bool,
         largest_piece in 1_u64..5_000,
@@ -102,7 +102,7 @@ proptest! {
 }
 
 #[test]
-fn ten_thousand_numbered_calls_arrive_sorted() {
+fn clu_23_ten_thousand_numbered_calls_arrive_sorted() {
     for secret in ["", "s"] {
         let mut pair = Pair::up(3, secret);
         pair.largest_piece = 70_000;
