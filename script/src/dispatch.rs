@@ -15,6 +15,8 @@ use crate::value::from_text;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Context<'a> {
     App(&'a str),
+    /// A function that a script called, in that application.
+    Conversion(&'a str, &'a str),
     Client(ClientId),
     Server(ServerId, &'a [u8]),
 }
@@ -116,7 +118,7 @@ impl Core {
         let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
         let problem = from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
         if let Some(problem) = problem {
-            self.malformed(context, &problem);
+            self.malformed(lua, context, &problem);
         }
         values
     }
@@ -136,29 +138,48 @@ impl Core {
         let mut values = Vec::new();
         let Some(hooks) = self.hooks.get() else { return Ok(values) };
         let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
-        let problem = match format {
-            Format::Raw => return Ok(self.raw(lua, bytes)),
+        match format {
+            Format::Raw => Ok(self.raw(lua, bytes)),
             Format::Amf0 => {
                 let version = Amf::Zero;
                 let problem =
                     from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
                 match problem {
                     Some(problem) if values.is_empty() => return Err(problem),
-                    problem => problem,
+                    Some(problem) => self.malformed(lua, context, &problem),
+                    None => {}
                 }
+                Ok(values)
             }
             Format::Json | Format::XmlRpc | Format::Xml | Format::Query => {
                 if bytes.is_empty() {
                     return Ok(values);
                 }
-                let document = from_text::read(format, bytes).map_err(|error| error.to_string())?;
-                let mut document = document.ok_or("neither array nor object")?;
-                let (date, dom) = (&hooks.date, &hooks.dom);
-                from_text::values(lua, date, dom, &typed, &mut document, &mut values)
+                self.read_text(lua, context, format, bytes)
             }
-        };
+        }
+    }
+
+    /// Values of a text; a single JSON value counts only where a script converts it.
+    ///
+    /// # Errors
+    /// The text as a whole is not of that format: nothing of it is there.
+    pub(crate) fn read_text(
+        &self,
+        lua: &Lua,
+        context: Context<'_>,
+        format: Format,
+        text: &[u8],
+    ) -> Result<Vec<Value>, String> {
+        let mut values = Vec::new();
+        let Some(hooks) = self.hooks.get() else { return Ok(values) };
+        let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
+        let is_message = !matches!(context, Context::Conversion(..));
+        let mut document = from_text::read(format, is_message, text)?;
+        let (date, dom) = (&hooks.date, &hooks.dom);
+        let problem = from_text::values(lua, date, dom, &typed, &mut document, &mut values);
         if let Some(problem) = problem {
-            self.malformed(context, &problem);
+            self.malformed(lua, context, &problem);
         }
         Ok(values)
     }
@@ -184,7 +205,7 @@ impl Core {
     ) -> mlua::Result<()> {
         let Some(hooks) = self.hooks.get() else { return Ok(()) };
         let app = match context {
-            Context::App(path) => lua.create_string(path)?,
+            Context::App(path) | Context::Conversion(path, _) => lua.create_string(path)?,
             Context::Client(id) => self.shared_event("client_app")?.call(id.0)?,
             Context::Server(id, handler) => {
                 self.shared_event("server_function_app")?.call((id.0, LuaString::wrap(handler)))?
@@ -193,9 +214,13 @@ impl Core {
         hooks.typed.call::<()>((app, lua.create_string(name)?, table))
     }
 
-    fn malformed(&self, context: Context<'_>, problem: &str) {
+    fn malformed(&self, lua: &Lua, context: Context<'_>, problem: &str) {
         let text = match context {
             Context::App(_) => format!("malformed values: {problem}"),
+            Context::Conversion(_, label) => {
+                let text = format!("{label}: {problem}");
+                return self.log_here(lua, LogLevel::Error, text.as_bytes());
+            }
             Context::Client(_) => format!("malformed arguments of a client's call: {problem}"),
             Context::Server(_, handler) => format!(
                 "malformed arguments of server function '{}': {problem}",

@@ -115,11 +115,12 @@ impl Engine {
     }
 
     /// To be called every 2 s: looks at the root's file (ENV-08), then `onManage` of the root
-    /// (EVT-05) and of clients (CLI-38).
+    /// (EVT-05) and of clients (CLI-38), and mails (MON-26).
     pub fn tick(&mut self) {
         self.core.check_root(&self.lua);
         self.core.event("onManage", "manage", ());
         self.core.event("client:onManage", "manage_clients", ());
+        self.core.event("mail:onSent", "mails", ());
     }
 
     /// Closes all applications, children first (ENV-11): server disconnection events, `onStop`.

@@ -3,6 +3,7 @@
 //! Calls are plain and never block: the node queues what they ask for. Everything a script
 //! wrote during a handler is sent by the node when the handler returned (GEN-17).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -369,6 +370,26 @@ pub trait Host {
         let mut out = std::io::stdout().lock();
         // A closed standard output is no reason to end anything.
         let _ = out.write_all(text).and_then(|()| out.write_all(b"\n"));
+    }
+
+    /// Looks a host name up (MON-27). It may take a moment, but must not hold up the script's
+    /// other clients: a name that is not known in time is an error now, and known the next time.
+    ///
+    /// # Errors
+    /// What the script is told.
+    fn resolve(&self, name: &str) -> Result<IpAddr, String> {
+        let _ = name;
+        Err("names cannot be looked up here".to_owned())
+    }
+
+    /// Whether an address is one of this machine (IPA-02).
+    fn is_local(&self, ip: IpAddr) -> bool {
+        ip.is_loopback()
+    }
+
+    /// Shows bytes as hex, if dumps of that name are wanted (MON-23, CFG-23).
+    fn dump(&self, name: &str, data: &[u8]) {
+        let _ = (name, data);
     }
 
     /// A handler of the script returned: `app` is the path of its application, `elapsed` what

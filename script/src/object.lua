@@ -108,6 +108,7 @@ end
 -- methods: name -> function(s, object, ...); get: name -> function(s, object);
 -- set: name -> function(s, object, value); dynamic: function(s, key) for unknown names;
 -- assign: function(s, object, key, value), true when it refused a user field.
+-- text, compare and copy make objects values.
 function R.class(class, def)
 	local known = names[class] or {}
 	local label = def.label or class
@@ -144,6 +145,25 @@ function R.class(class, def)
 				error("name missing in the table of names: " .. class .. "." .. name)
 			end
 		end
+	end
+
+	-- Objects that are values: `text(s)` is what they say, `compare(s, other)` below, at or above
+	-- zero, `copy(s)` another one.
+	if def.text then
+		local function said(o)
+			local s = state[o]
+			if s and s.class == class then return def.text(s) end
+			return tostring(o)
+		end
+		meta.__tostring = said
+		meta.__concat = function(a, b) return said(a) .. said(b) end
+	end
+	if def.compare then
+		local function order(a, b) return def.compare(state[a], state[b]) end
+		meta.__eq = function(a, b) return order(a, b) == 0 end
+		meta.__lt = function(a, b) return order(a, b) < 0 end
+		meta.__le = function(a, b) return order(a, b) <= 0 end
+		meta.__call = function(o) return def.copy(state[o]) end
 	end
 
 	local dynamic, assign = def.dynamic, def.assign

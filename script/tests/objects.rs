@@ -652,14 +652,3 @@ fn wri_06_07_and_08_the_same_writer_close_and_reliable() {
     let close = |code| Asked::CloseClient { client: 1, code };
     assert_eq!(closed, [close(0), close(2)]);
 }
-
-#[test]
-fn a_name_of_a_later_version_says_so() {
-    let node = Node::root(
-        "NOTE(type(mona.toJSON), select('#', mona:toJSON(1))) mona.createTCPClient() NOTE('on')",
-    );
-    assert_eq!(node.notes(), ["function0", "on"]);
-    let errors = node.errors();
-    assert_eq!(errors[0], "mona:toJSON is not available in this version");
-    assert_eq!(errors[1], "mona:createTCPClient is not available in this version");
-}

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use ramona_script::{
 };
 
 use super::outgoing::{ClientOut, PublicationOut, ServerOut, owned};
+use super::resolver::Resolver;
 use crate::directory::Directory;
 use crate::groups::Groups;
 use crate::messages::client::ToSession;
@@ -54,6 +56,7 @@ pub(super) struct BridgeHost {
     /// Runs of scripts.
     pushed: RefCell<HashMap<PublicationId, PublicationOut>>,
     dirty: RefCell<Dirty>,
+    resolver: Resolver,
 }
 
 /// What the present handler wrote to.
@@ -76,6 +79,7 @@ impl BridgeHost {
             published: RefCell::default(),
             pushed: RefCell::default(),
             dirty: RefCell::default(),
+            resolver: Resolver::default(),
         }
     }
 
@@ -305,6 +309,19 @@ impl Host for BridgeHost {
 
     fn handler_done(&self, app: &str, handler: &str, elapsed: Duration) {
         self.metrics.script.handled(elapsed, app, handler);
+    }
+
+    fn resolve(&self, name: &str) -> Result<IpAddr, String> {
+        self.resolver.resolve(name)
+    }
+
+    fn is_local(&self, ip: IpAddr) -> bool {
+        // The system lets nobody bind an address that is not its own.
+        !ip.is_unspecified() && UdpSocket::bind((ip, 0)).is_ok()
+    }
+
+    fn dump(&self, name: &str, data: &[u8]) {
+        tracing::trace!(target: "dump", protocol = name, data, "by a script");
     }
 
     fn log_enabled(&self, level: LogLevel) -> bool {

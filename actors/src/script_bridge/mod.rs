@@ -7,6 +7,7 @@
 
 mod host;
 mod outgoing;
+mod resolver;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

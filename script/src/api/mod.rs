@@ -1,6 +1,9 @@
 //! The objects of the script API: for each class what it is in Lua, and the functions that its
 //! Lua side calls.
 
+mod address;
+mod convert;
+mod file;
 mod mona;
 pub(crate) mod names;
 mod publication;
@@ -25,6 +28,9 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("publication", include_str!("publication.lua")),
     ("listener", include_str!("listener.lua")),
     ("groups", include_str!("groups.lua")),
+    ("file", include_str!("file.lua")),
+    ("address", include_str!("address.lua")),
+    ("mail", include_str!("mail.lua")),
     ("mona", include_str!("mona.lua")),
     ("redirect", include_str!("redirect.lua")),
 ];
@@ -34,6 +40,9 @@ impl Core {
     pub(crate) fn add_natives(&self) -> mlua::Result<()> {
         self.add_log_natives()?;
         self.add_app_natives()?;
+        self.add_convert_natives()?;
+        self.add_file_natives()?;
+        self.add_address_natives()?;
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;

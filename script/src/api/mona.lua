@@ -1,7 +1,7 @@
 -- `mona` (MON-*): one object per application, so that fields set on it stay there (ENV-31).
 local R = ...
 local native = R.native
-local unpack = unpack
+local select, type, unpack = select, type, unpack
 
 local ERROR = 3
 
@@ -30,6 +30,54 @@ local function split(text, separators, option)
 	return unpack(tokens, 1, n)
 end
 
+-- MON-17: what is wrong goes to a leading function argument, else into the log.
+local function tell(label, handler, problem)
+	if handler then return handler(problem) end
+	native.log(ERROR, label .. ": " .. problem)
+end
+
+local function writer(format, label)
+	local function write(handler, ...)
+		local text, problem = native.to_text(format, label, ...)
+		if problem then return tell(label, handler, problem) end
+		return text
+	end
+	return function(_, _, ...)
+		local first = (...)
+		if format == "xml" and type(first) == "function" then
+			return write(first, select(2, ...))
+		end
+		return write(nil, ...)
+	end
+end
+
+local function reader(format, label)
+	local function finish(handler, problem, ...)
+		if problem then return tell(label, handler, problem) end
+		return ...
+	end
+	return function(s, _, first, second)
+		local handler, text = nil, first
+		if format == "xml" and type(first) == "function" then handler, text = first, second end
+		text = R.str(text)
+		if not text then return tell(label, handler, "a string is needed") end
+		return finish(handler, native.from_text(format, label, s.app.path, text))
+	end
+end
+
+-- MON-23: `dump(data[, size])`, or `dump(name, data[, size])` for dumps of that name.
+local function dump(_, _, first, second, third)
+	local name, data, size = nil, R.str(first), second
+	if type(second) == "string" then
+		name, data, size = data, R.str(second), third
+	end
+	if not data then
+		native.log(ERROR, "mona:dump needs a string")
+		return
+	end
+	native.dump(name, data, R.num(size, -1))
+end
+
 local function shared(name)
 	return function() return R[name] end
 end
@@ -55,6 +103,32 @@ R.class("mona", {
 		toAMF = function(_, _, ...) return native.to_amf(...) end,
 		toAMF0 = function(_, _, ...) return native.to_amf0(...) end,
 		fromAMF = function(s, _, data) return native.from_amf(s.app.path, R.str(data, "")) end,
+		toJSON = writer("json", "mona:toJSON"),
+		fromJSON = reader("json", "mona:fromJSON"),
+		toXML = writer("xml", "mona:toXML"),
+		fromXML = reader("xml", "mona:fromXML"),
+		toXMLRPC = writer("xmlrpc", "mona:toXMLRPC"),
+		fromXMLRPC = reader("xmlrpc", "mona:fromXMLRPC"),
+		toQuery = writer("query", "mona:toQuery"),
+		fromQuery = reader("query", "mona:fromQuery"),
+		md5 = function(_, _, ...) return native.digest("md5", ...) end,
+		sha256 = function(_, _, ...) return native.digest("sha256", ...) end,
+		dump = dump,
+		listPaths = function(_, _, dir) return R.list_paths(dir, "mona:listPaths") end,
+		files = function(_, _, dir) return R.list_paths(dir, "mona:files") end,
+		sendMail = function() return R.send_mail() end,
+		createIPAddress = function(_, _, ...)
+			return R.create_ip("mona:createIPAddress", false, ...)
+		end,
+		createIPAddressWithDNS = function(_, _, ...)
+			return R.create_ip("mona:createIPAddressWithDNS", true, ...)
+		end,
+		createSocketAddress = function(_, _, ...)
+			return R.create_socket("mona:createSocketAddress", false, ...)
+		end,
+		createSocketAddressWithDNS = function(_, _, ...)
+			return R.create_socket("mona:createSocketAddressWithDNS", true, ...)
+		end,
 		split = function(_, _, text, separators, option)
 			return split(R.str(text, ""), R.str(separators, ""), R.num(option, 0))
 		end,

@@ -95,6 +95,11 @@ impl Core {
                 encoder.finish();
             }
             Format::Xml => {
+                if first.is_none()
+                    && let Some(text) = self.encode_dom(lua, label, values)?
+                {
+                    return Ok(text);
+                }
                 let mut encoder = XmlArrayEncoder::new(&mut out);
                 self.encode_text(lua, label, &mut encoder, first, values)?;
                 encoder.finish();

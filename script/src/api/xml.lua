@@ -1,7 +1,8 @@
 -- Elements of XML documents (CNV-32): plain tables with `__name`, attributes as fields, children
 -- and texts as sequence, and a metatable that finds children by their name.
 local R = ...
-local insert, rawget, rawset, remove, type = table.insert, rawget, rawset, table.remove, type
+local getmetatable, setmetatable, type = debug.getmetatable, setmetatable, type
+local insert, rawget, rawset, remove = table.insert, rawget, rawset, table.remove
 
 local function child(t, name)
 	for i = 1, #t do
@@ -22,7 +23,8 @@ R.dom = {
 		if key == "__value" then return rawset(t, 1, value) end
 		local _, at = child(t, key)
 		if type(key) == "string" and type(value) == "table" then
-			if rawget(value, "__name") == nil then value.__name = key end
+			if rawget(value, "__name") == nil then rawset(value, "__name", key) end
+			if getmetatable(value) == nil then setmetatable(value, R.dom) end
 			if at then rawset(t, at, value) else insert(t, value) end
 		elseif value == nil and at then
 			remove(t, at)

@@ -2,24 +2,30 @@
 
 use mlua::{Function, Lua, Table, Value};
 use ramona_formats as formats;
-use ramona_formats::{Document, Kind, ReadError};
+use ramona_formats::{Document, Kind};
 
 use super::from_amf::{MAX_VALUES, Tables, Typed};
 use crate::host::Format;
 
-/// Reads a whole text, of which nothing is handed on yet. A message that is JSON must be an array
-/// or an object (WSK-01).
+/// Reads a whole text, of which nothing is handed on yet. JSON of a message must be an array or an
+/// object (WSK-01), and XML-RPC is known by its root; a conversion reads what it is told.
 ///
 /// # Errors
-/// It is no text of the format; nothing that is not text is.
-pub(crate) fn read(format: Format, text: &[u8]) -> Result<Option<Document>, ReadError> {
-    let document = match format {
-        Format::Json => formats::read_json(text)?,
-        Format::XmlRpc | Format::Xml => formats::read_xml_body(text)?,
-        Format::Query => formats::read_query(text)?,
-        Format::Amf0 | Format::Raw => return Ok(None),
+/// It is no text of the format.
+pub(crate) fn read(format: Format, is_message: bool, text: &[u8]) -> Result<Document, String> {
+    let read = match format {
+        Format::Json => formats::read_json(text),
+        Format::XmlRpc if !is_message => formats::read_xmlrpc(text),
+        Format::Xml if !is_message => formats::read_xml(text),
+        Format::XmlRpc | Format::Xml => formats::read_xml_body(text),
+        Format::Query => formats::read_query(text),
+        Format::Amf0 | Format::Raw => return Err("no text".to_owned()),
     };
-    Ok(Some(document).filter(|document| document.kind() != Kind::JsonScalar))
+    let document = read.map_err(|error| error.to_string())?;
+    if is_message && document.kind() == Kind::JsonScalar {
+        return Err("neither array nor object".to_owned());
+    }
+    Ok(document)
 }
 
 /// Hands the values of a text to Lua and answers what was wrong, if anything. `dom` is the

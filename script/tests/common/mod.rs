@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fs;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -50,6 +51,7 @@ pub struct FakeHost {
     pub taken: RefCell<HashSet<Bytes>>,
     pub next: Cell<u64>,
     pub qos: Arc<MediaQos>,
+    pub dumps: RefCell<Vec<(String, Vec<u8>)>>,
 }
 
 impl Default for FakeHost {
@@ -65,6 +67,7 @@ impl Default for FakeHost {
             taken: RefCell::default(),
             next: Cell::new(1_000),
             qos: Arc::default(),
+            dumps: RefCell::default(),
         }
     }
 }
@@ -159,6 +162,14 @@ impl Host for FakeHost {
             video,
             access,
         });
+    }
+
+    fn dump(&self, name: &str, data: &[u8]) {
+        self.dumps.borrow_mut().push((name.to_owned(), data.to_vec()));
+    }
+
+    fn resolve(&self, name: &str) -> Result<IpAddr, String> {
+        if name == "known" { Ok([192, 0, 2, 1].into()) } else { Err("nobody knows it".into()) }
     }
 
     fn group_changed(&self, group: [u8; 32], peer: [u8; 32], member: bool) {
