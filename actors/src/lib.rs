@@ -18,6 +18,7 @@ mod client_session;
 pub mod directory;
 mod group;
 mod groups;
+mod http_live;
 mod http_session;
 mod listener;
 pub mod messages;

@@ -7,13 +7,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::task::{Poll, Waker};
+use std::ops::Deref;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 
 /// Slices given to one `writev`: enough for 20 messages of a header and a payload, small enough
 /// for the stack.
@@ -44,6 +46,14 @@ impl Piece<'_> {
         match self {
             Self::Header(header) => header.as_slice(),
             Self::Part { bytes, start, end, .. } => &bytes[*start..*end],
+        }
+    }
+
+    /// Bytes of its own; shared ones stay shared.
+    pub(crate) fn to_bytes(self) -> Bytes {
+        match self {
+            Self::Header(header) => Bytes::copy_from_slice(header.as_slice()),
+            Self::Part { bytes, start, end } => bytes.slice(start..end),
         }
     }
 
@@ -112,10 +122,28 @@ impl Queued {
     }
 }
 
+/// A whole socket, or the writing end of one that somebody else reads.
+#[derive(Debug)]
+enum Stream {
+    Whole(TcpStream),
+    Writing(OwnedWriteHalf),
+}
+
+impl Deref for Stream {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        match self {
+            Self::Whole(stream) => stream,
+            Self::Writing(half) => half.as_ref(),
+        }
+    }
+}
+
 /// See the module's text. All methods run on the socket's own arbiter.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    stream: TcpStream,
+    stream: Stream,
     queue: RefCell<VecDeque<Queued>>,
     queued_bytes: Cell<usize>,
     sent_bytes: Cell<u64>,
@@ -128,6 +156,15 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(stream: TcpStream) -> Self {
+        Self::over(Stream::Whole(stream))
+    }
+
+    /// Only for writing: reading methods find what the other end's owner leaves.
+    pub(crate) fn writing(half: OwnedWriteHalf) -> Self {
+        Self::over(Stream::Writing(half))
+    }
+
+    fn over(stream: Stream) -> Self {
         Self {
             stream,
             queue: RefCell::default(),
@@ -211,6 +248,21 @@ impl Transport {
         }
     }
 
+    /// Writes for somebody who keeps his own queue, as long as nothing waits in this one.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(written) => {
+                    self.sent_bytes.set(self.sent_bytes.get() + written as u64);
+                    return Poll::Ready(Ok(written));
+                }
+            }
+        }
+    }
+
     /// Waits until something waits and the socket has room, and writes what it takes.
     pub(crate) async fn write_waiting(&self) -> io::Result<()> {
         poll_fn(|cx| {
@@ -279,7 +331,7 @@ impl Transport {
     /// what it sends must be read, or closing would reset the connection and cost it our words.
     pub(crate) fn shutdown_write(&self) {
         // Fails when the peer is gone already, which is as good.
-        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+        let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
     }
 
     /// Stops or resumes reading: TCP then slows the peer down.
@@ -311,7 +363,7 @@ impl Transport {
             pieces.iter().for_each(|piece| copy.extend_from_slice(piece.as_slice()));
             // Past tokio, whose record of the socket's readiness is one more cold line of memory;
             // when the socket is full, `drive` finds it full once more and waits.
-            let Ok(mut written) = SockRef::from(&self.stream).send(&copy) else { return (0, 0) };
+            let Ok(mut written) = SockRef::from(&*self.stream).send(&copy) else { return (0, 0) };
             self.sent_bytes.set(self.sent_bytes.get() + written as u64);
             while first < pieces.len() && written >= pieces[first].as_slice().len() {
                 written -= pieces[first].as_slice().len();

@@ -2,9 +2,9 @@
 //! and hands each batch to all of them in one message: a publication's cost per viewer is the
 //! viewer's own write.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use actix::prelude::*;
 use ramona_media::MediaFrame;
 use ramona_script::{ClientId, ListenerId};
 
+use crate::http_live::Containers;
 use crate::http_session::HttpService;
 use crate::messages::client::ToSession;
 use crate::messages::media::{Deliver, RunChanged, StreamKey, Welcome};
@@ -97,6 +98,9 @@ pub(crate) struct Local {
     viewers: RefCell<HashMap<StreamKey, Vec<Slot>>>,
     sessions: RefCell<HashMap<ClientId, Recipient<ToSession>>>,
     rtmfp: RefCell<Option<Rc<RtmfpHub>>>,
+    containers: RefCell<HashMap<StreamKey, Weak<Containers>>>,
+    /// Counts batches: [`Containers`] are made once per turn.
+    turn: Rc<Cell<u64>>,
     http: RefCell<Option<Rc<HttpService>>>,
     /// Read buffer of all sessions here: a session reads, then leaves it empty.
     pub(crate) scratch: RefCell<Box<[u8]>>,
@@ -116,6 +120,8 @@ impl Local {
             viewers: RefCell::default(),
             sessions: RefCell::default(),
             rtmfp: RefCell::default(),
+            containers: RefCell::default(),
+            turn: Rc::default(),
             http: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BUFFER].into()),
         }
@@ -139,6 +145,19 @@ impl Local {
     /// Gives the arbiter its HTTP service.
     pub(crate) fn set_http(&self, service: Rc<HttpService>) {
         *self.http.borrow_mut() = Some(service);
+    }
+
+    /// The containers that all viewers of a publication share here; they last as long as one of
+    /// them does.
+    pub(crate) fn containers(&self, stream: StreamKey) -> Rc<Containers> {
+        let mut all = self.containers.borrow_mut();
+        if let Some(known) = all.get(&stream).and_then(Weak::upgrade) {
+            return known;
+        }
+        all.retain(|_, containers| containers.strong_count() > 0);
+        let new = Rc::new(Containers::new(self.turn.clone()));
+        all.insert(stream, Rc::downgrade(&new));
+        new
     }
 
     /// Remembers a session, to tell it when the node stops.
@@ -228,6 +247,7 @@ impl Handler<Ticketed<Deliver>> for Worker {
     fn handle(&mut self, message: Ticketed<Deliver>, _: &mut Self::Context) {
         let _handling = self.metrics.handling(ActorKind::Worker);
         let batch = message.message;
+        self.local.turn.set(self.local.turn.get() + 1);
         let viewers = self.local.viewers.borrow();
         let mut sent = [Sent::default(); Protocol::ALL.len()];
         let slots = viewers.get(&batch.stream).map(Vec::as_slice).unwrap_or_default();

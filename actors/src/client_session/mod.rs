@@ -319,7 +319,7 @@ impl<C: Carrier> ClientSession<C> {
 }
 
 /// Ids must differ, not be secret.
-fn random_id(client: ClientId) -> [u8; 32] {
+pub(crate) fn random_id(client: ClientId) -> [u8; 32] {
     let mut id = [0; 32];
     if getrandom::fill(&mut id).is_err() {
         id[..8].copy_from_slice(&client.0.to_be_bytes());

@@ -7,9 +7,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use actix::prelude::*;
+use ramona_script::ClientId;
 use tracing::Span;
 
+use crate::http_live::Live;
+use crate::messages::client::ToSession;
 use crate::services::Services;
+use crate::transport::Transport;
 use crate::worker::Local;
 
 /// How long the head of a request may take from its first byte on: a client that sends it byte by
@@ -21,6 +26,9 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// See the module's text.
 pub(crate) struct Connection {
+    /// Its number among the node's sessions.
+    pub(crate) number: ClientId,
+    session: RefCell<Option<Recipient<ToSession>>>,
     /// The other end.
     pub(crate) peer: SocketAddr,
     /// The arbiter's sessions and viewers.
@@ -35,6 +43,9 @@ pub(crate) struct Connection {
     end: Cell<Option<End>>,
     reason: RefCell<String>,
     waker: RefCell<Option<Waker>>,
+    transport: Option<Rc<Transport>>,
+    after_flush: RefCell<Option<Box<dyn FnOnce()>>>,
+    live: Live,
     received_bytes: Cell<u64>,
     sent_bytes: Cell<u64>,
 }
@@ -62,12 +73,16 @@ pub(crate) enum End {
 
 impl Connection {
     pub(crate) fn new(
+        number: ClientId,
         peer: SocketAddr,
         local: Rc<Local>,
         services: Arc<Services>,
         span: Span,
+        transport: Option<Rc<Transport>>,
     ) -> Self {
         Self {
+            number,
+            session: RefCell::default(),
             peer,
             local,
             phase: Cell::new(Phase::Idle(Instant::now())),
@@ -78,8 +93,43 @@ impl Connection {
             end: Cell::default(),
             reason: RefCell::default(),
             waker: RefCell::default(),
+            transport,
+            after_flush: RefCell::default(),
+            live: Live::default(),
             received_bytes: Cell::default(),
             sent_bytes: Cell::default(),
+        }
+    }
+
+    /// Where others send what is for this connection, once its actor runs.
+    pub(crate) fn session(&self) -> Option<Recipient<ToSession>> {
+        self.session.borrow().clone()
+    }
+
+    pub(super) fn set_session(&self, session: Option<Recipient<ToSession>>) {
+        *self.session.borrow_mut() = session;
+    }
+
+    /// The socket, where bytes can be written past actix-http: not when they are encrypted.
+    pub(crate) fn transport(&self) -> Option<&Rc<Transport>> {
+        self.transport.as_ref()
+    }
+
+    /// Subscriptions of players on this connection.
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Runs something once all that actix-http has to write is in the socket's buffer: called
+    /// while a body is polled, whose head is then still to be written.
+    pub(crate) fn after_flush(&self, run: impl FnOnce() + 'static) {
+        *self.after_flush.borrow_mut() = Some(Box::new(run));
+    }
+
+    pub(super) fn flushed(&self) {
+        let run = self.after_flush.borrow_mut().take();
+        if let Some(run) = run {
+            run();
         }
     }
 
@@ -140,7 +190,8 @@ impl Connection {
 
     /// Bytes the kernel took so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.sent_bytes.get()
+        // Live viewers write past actix-http.
+        self.transport.as_ref().map_or(self.sent_bytes.get(), |transport| transport.sent_bytes())
     }
 
     pub(super) fn write_stalled(&self) {

@@ -29,7 +29,6 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
-use ramona_script::ClientId;
 use tokio::net::TcpStream;
 use tracing::{Instrument, debug, error, info_span, warn};
 
@@ -41,6 +40,7 @@ pub(crate) use stream::{HttpStream, Socket};
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Alive};
 use crate::services::Services;
+use crate::transport::Transport;
 use crate::worker::Local;
 
 /// How HTTP sessions behave.
@@ -53,8 +53,6 @@ pub struct HttpConfig {
 /// See the module's text.
 pub(crate) struct HttpSession {
     connection: Rc<Connection>,
-    /// Its number among the node's sessions.
-    number: ClientId,
     start: Option<(HttpStream, Rc<HttpService>)>,
     _alive: Alive,
 }
@@ -73,9 +71,12 @@ pub(crate) fn start_here(
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let span = info_span!("http", connection = number.0, %peer);
     let alive = services.metrics.alive(ActorKind::HttpSession);
-    let connection = Rc::new(Connection::new(peer, local.clone(), services, span));
-    let stream = HttpStream::new(Socket::Plain(stream), connection.clone());
-    HttpSession { connection, number, start: Some((stream, service)), _alive: alive }.start();
+    let (reading, writing) = stream.into_split();
+    let transport = Rc::new(Transport::writing(writing));
+    let writing = Some(transport.clone());
+    let connection = Rc::new(Connection::new(number, peer, local.clone(), services, span, writing));
+    let stream = HttpStream::new(Socket::Plain(reading, transport), connection.clone());
+    HttpSession { connection, start: Some((stream, service)), _alive: alive }.start();
 }
 
 impl HttpSession {
@@ -110,7 +111,9 @@ impl Actor for HttpSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.connection.local.add_session(self.number, ctx.address().recipient());
+        let session: Recipient<ToSession> = ctx.address().recipient();
+        self.connection.local.add_session(self.connection.number, session.clone());
+        self.connection.set_session(Some(session));
         let Some((stream, service)) = self.start.take() else { return ctx.stop() };
         let peer = Some(self.connection.peer);
         let run = actix_service::Service::call(&*service, (stream, Protocol::Http1, peer));
@@ -124,7 +127,9 @@ impl Actor for HttpSession {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.connection.local.remove_session(self.number);
+        self.connection.local.remove_session(self.connection.number);
+        // It holds an address of the actor's own.
+        self.connection.set_session(None);
         let span = self.connection.span.clone();
         let _entered = span.enter();
         let reason = self.connection.reason();
@@ -149,6 +154,13 @@ impl Handler<ToSession> for HttpSession {
         match message {
             ToSession::Shutdown => self.connection.finish(End::Finish, "the node stops"),
             ToSession::Broken(reason) => self.connection.finish(End::Abort, &reason),
+            ToSession::Connected(decision) => self.connection.live().connected(decision),
+            ToSession::Subscribed { listener, decision } => {
+                self.connection.live().decided(listener, decision);
+            }
+            ToSession::SetListener { listener, audio, video, .. } => {
+                self.connection.live().set_listener(listener, audio, video);
+            }
             _ => {}
         }
     }

@@ -13,6 +13,8 @@ use actix_service::ServiceFactory;
 use actix_service::boxed::{self, BoxService};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Service, ServiceResponse};
+use actix_web::guard::{self, GuardContext};
+use actix_web::http::header::UPGRADE;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use tracing::error;
@@ -20,6 +22,7 @@ use tracing::error;
 use super::connection::Connection;
 use super::status;
 use super::stream::HttpStream;
+use crate::http_live;
 use crate::services::Services;
 
 /// What serves the connections of one worker.
@@ -43,6 +46,13 @@ pub(crate) async fn build(services: Arc<Services>) -> Option<Rc<HttpService>> {
         })
         .route("/metrics", web::get().to(status::metrics))
         .route("/health", web::get().to(status::health))
+        .service(
+            web::resource("/{path:.*}")
+                .guard(guard::fn_guard(is_live))
+                .route(web::get().guard(guard::fn_guard(wants_websocket)).to(http_live::upgrade))
+                .route(web::get().to(http_live::serve))
+                .route(web::head().to(http_live::serve)),
+        )
         .default_service(web::to(serve));
     let app = actix_service::map_config(app, |()| AppConfig::default());
     let service = actix_http::HttpService::build()
@@ -63,6 +73,19 @@ pub(crate) async fn build(services: Arc<Services>) -> Option<Rc<HttpService>> {
             None
         }
     }
+}
+
+/// HTT-12.
+fn is_live(request: &GuardContext<'_>) -> bool {
+    http_live::is_live(request.head().uri.path())
+}
+
+/// Whether a request asks for WebSocket (RFC 6455 §4.1).
+fn wants_websocket(request: &GuardContext<'_>) -> bool {
+    let asked = request.head().headers().get(UPGRADE).and_then(|asked| asked.to_str().ok());
+    asked.is_some_and(|asked| {
+        asked.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+    })
 }
 
 /// Everything that is not the node's own.

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::connection::{Connection, End};
+use crate::transport::Transport;
 
 /// See the module's text.
 pub(crate) struct HttpStream {
@@ -19,8 +20,8 @@ pub(crate) struct HttpStream {
 
 /// What bytes travel on.
 pub(crate) enum Socket {
-    /// TCP.
-    Plain(TcpStream),
+    /// TCP: its reading end; writing goes through what live viewers write to as well.
+    Plain(OwnedReadHalf, Rc<Transport>),
 }
 
 impl HttpStream {
@@ -48,7 +49,7 @@ impl AsyncRead for HttpStream {
         }
         let before = buffer.filled().len();
         let polled = match &mut self.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Socket::Plain(socket, _) => Pin::new(socket).poll_read(cx, buffer),
         };
         match &polled {
             Poll::Pending => self.connection.keep_waker(cx.waker()),
@@ -82,21 +83,24 @@ impl AsyncWrite for HttpStream {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let polled = match &mut self.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::Plain(_, transport) => transport.poll_write(cx, bytes),
         };
         self.note_write(&polled, cx);
         polled
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_flush(cx),
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept here: all that was to be written is on its way.
+        self.connection.flushed();
+        match &self.socket {
+            Socket::Plain(..) => Poll::Ready(Ok(())),
         }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.socket {
+            Socket::Plain(_, transport) => transport.shutdown_write(),
         }
+        Poll::Ready(Ok(()))
     }
 }

@@ -120,19 +120,25 @@ pub enum Protocol {
     Rtmp,
     /// RTMFP over UDP.
     Rtmfp,
+    /// FLV and transport streams over HTTP.
+    Http,
+    /// FLV over WebSocket.
+    WebSocket,
     /// Publications that a script feeds (`mona:publish`).
     Script,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 3] = [Self::Rtmp, Self::Rtmfp, Self::Script];
+    pub const ALL: [Self; 5] = [Self::Rtmp, Self::Rtmfp, Self::Http, Self::WebSocket, Self::Script];
 
     /// Its name in logs and labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
             Self::Rtmfp => "rtmfp",
+            Self::Http => "http",
+            Self::WebSocket => "websocket",
             Self::Script => "script",
         }
     }

@@ -1,0 +1,265 @@
+//! From a request to a player: which application and publication it names, who asks, what the
+//! script says.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{COOKIE, ContentType};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::Message;
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use ramona_script::{ClientId, ClientInfo, Format, Refusal};
+use tracing::{debug, info};
+
+use super::{Container, Framing, LiveBody, NoPlay, Play, Playing, State, respond, subscribe};
+use crate::http_session::{Connection, End};
+use crate::messages::script::ToScript;
+use crate::outbox::{Backlog, Offer, Outbox};
+
+/// Bytes of one client's events that may wait for the script.
+const CALL_BACKLOG: usize = 1 << 20;
+
+/// What a path asks for.
+struct Wanted {
+    /// ENV-01.
+    app: String,
+    name: Bytes,
+    container: Container,
+}
+
+impl Wanted {
+    /// `/app/name.flv` and `/app/name.ts` (HTT-12).
+    fn of(path: &str) -> Option<Self> {
+        let (app, file) = path.rsplit_once('/')?;
+        let (name, extension) = file.rsplit_once('.')?;
+        let container = Container::of_extension(extension)?;
+        let decode = |text| Bytes::from(percent_decode_str(text).collect::<Vec<u8>>());
+        let app = String::from_utf8(decode(app).to_vec()).ok()?;
+        (!name.is_empty()).then(|| Self { app, name: decode(name), container })
+    }
+}
+
+/// Whether a path names a live stream.
+pub(crate) fn is_live(path: &str) -> bool {
+    Wanted::of(path).is_some()
+}
+
+/// An accepted client, until it is dropped.
+struct Client {
+    id: ClientId,
+    script: Rc<Outbox<ToScript>>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.script.push(ToScript::Disconnect(self.id));
+    }
+}
+
+/// Answers `GET /app/name.flv`.
+pub(crate) async fn serve(request: HttpRequest) -> HttpResponse {
+    let Some((connection, wanted)) = wanted(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    if request.method() == Method::HEAD {
+        return HttpResponse::Ok().content_type(wanted.container.content_type()).finish();
+    }
+    match play(&request, &connection, wanted, Framing::Plain).await {
+        Ok((playing, client)) => {
+            let response = respond(playing);
+            response.map_body(|_, body| Owned { body, _owned: client }).map_into_boxed_body()
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// Answers `ws://host/app/name.flv`: each tag is a message.
+pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Some((connection, wanted)) = wanted(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let (response, session, mut messages) = match actix_ws::handle(&request, payload) {
+        Ok(agreed) => agreed,
+        Err(error) => return error.into(),
+    };
+    drop(session);
+    let (playing, client) = match play(&request, &connection, wanted, Framing::WebSocket).await {
+        Ok(playing) => playing,
+        Err(refused) => return refused,
+    };
+    let playing = Rc::new(RefCell::new(playing));
+    let player = Rc::downgrade(&playing);
+    actix_rt::spawn(async move {
+        while let Some(message) = messages.recv().await {
+            match (message, player.upgrade()) {
+                (Ok(Message::Ping(payload)), Some(player)) => player.borrow().pong(&payload),
+                (Ok(Message::Close(_)) | Err(_), _) | (_, None) => break,
+                _ => {}
+            }
+        }
+        debug!("player left");
+        connection.finish(End::Abort, "closed by the client");
+    });
+    let (response, signal) = response.into_parts();
+    let body = LiveBody { playing, state: State::New };
+    response.set_body(Owned { body, _owned: (client, signal) }).map_into_boxed_body()
+}
+
+fn wanted(request: &HttpRequest) -> Option<(Rc<Connection>, Wanted)> {
+    let connection = request.conn_data::<Rc<Connection>>()?.clone();
+    Some((connection, Wanted::of(request.path())?))
+}
+
+/// Connects the client, then subscribes it.
+async fn play(
+    request: &HttpRequest,
+    connection: &Rc<Connection>,
+    wanted: Wanted,
+    framing: Framing,
+) -> Result<(Playing, Client), HttpResponse> {
+    let services = &connection.services;
+    let script = Rc::new(Outbox::from_recipient(
+        services.script.clone(),
+        Arc::new(Backlog::default()),
+        CALL_BACKLOG,
+    ));
+    let Some(session) = connection.session() else {
+        return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the connection ends"));
+    };
+    let query = Bytes::copy_from_slice(request.query_string().as_bytes());
+    let info = ClientInfo {
+        id: connection.number,
+        raw_id: crate::client_session::random_id(connection.number),
+        address: connection.peer.to_string(),
+        protocol: match framing {
+            Framing::Plain => "HTTP",
+            Framing::WebSocket => "WebSocket",
+        },
+        format: Format::Json,
+        path: wanted.app,
+        query: query.clone(),
+        properties: properties(request),
+        args: Bytes::new(),
+        parameters: Vec::new(),
+        stats: Arc::default(),
+    };
+    let decision = connection.live().connecting();
+    let bytes = info.properties.len() + 1_024;
+    let message = ToScript::Connect { info: Box::new(info), session: session.clone() };
+    let Offer::Accepted = script.offer(message, bytes) else {
+        return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the script is too busy"));
+    };
+    let client = match decision.await {
+        Ok(Ok(_)) => Client { id: connection.number, script: script.clone() },
+        Ok(Err(refusal)) => {
+            let (status, text) = match refusal {
+                Refusal::InvalidApp(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+                Refusal::Rejected(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
+            };
+            info!(reason = %text.escape_ascii(), "client refused");
+            return Err(page(status, &text));
+        }
+        Err(_) => return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the connection ends")),
+    };
+    let play = Play {
+        client: client.id,
+        session,
+        name: wanted.name,
+        query,
+        container: wanted.container,
+        framing,
+        script,
+    };
+    match subscribe(connection, play).await {
+        Ok(playing) => Ok((playing, client)),
+        Err(NoPlay::Refused(text)) => Err(page(StatusCode::FORBIDDEN, &text)),
+        Err(NoPlay::Busy(text)) => Err(page(StatusCode::SERVICE_UNAVAILABLE, text.as_bytes())),
+    }
+}
+
+/// CLI-10: headers and cookies, as members of an AMF0 object.
+fn properties(request: &HttpRequest) -> Bytes {
+    let mut members = Vec::new();
+    let mut add = |name: &[u8], value: &[u8]| {
+        if let (Ok(name_length), Ok(value_length)) =
+            (u16::try_from(name.len()), u16::try_from(value.len()))
+        {
+            members.extend_from_slice(&name_length.to_be_bytes());
+            members.extend_from_slice(name);
+            members.push(0x02);
+            members.extend_from_slice(&value_length.to_be_bytes());
+            members.extend_from_slice(value);
+        }
+    };
+    for (name, value) in request.headers().iter().filter(|(name, _)| *name != COOKIE) {
+        add(name.as_str().as_bytes(), value.as_bytes());
+    }
+    for header in request.headers().get_all(COOKIE) {
+        for pair in header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            if at > 0 {
+                add(&pair[..at], pair.get(at + 1..).unwrap_or_default());
+            }
+        }
+    }
+    members.into()
+}
+
+/// HTT-10: a small page with the text.
+fn page(status: StatusCode, text: &[u8]) -> HttpResponse {
+    let text = String::from_utf8_lossy(text);
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut response = HttpResponse::build(status);
+    response.content_type(ContentType::html()).force_close();
+    response.body(format!("<!DOCTYPE html><title>{status}</title><h1>{status}</h1><p>{text}</p>\n"))
+}
+
+/// A body and what lasts as long as it does.
+struct Owned<T> {
+    body: LiveBody,
+    _owned: T,
+}
+
+impl<T: Unpin> MessageBody for Owned<T> {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn htt_12_a_path_names_application_publication_and_container() {
+        let wanted = |path| {
+            let wanted = Wanted::of(path)?;
+            Some((wanted.app, wanted.name, wanted.container))
+        };
+        let flv =
+            |app: &str, name: &'static str| Some((app.to_owned(), name.into(), Container::Flv));
+        assert_eq!(wanted("/live/test.flv"), flv("/live", "test"));
+        assert_eq!(wanted("/a/b/te%20st.FLV"), flv("/a/b", "te st"));
+        assert_eq!(wanted("/test.flv"), flv("", "test"));
+        assert_eq!(wanted("/live/a.b.ts"), Some(("/live".into(), "a.b".into(), Container::Ts)));
+        for path in ["/live/", "/live/test", "/live/.flv", "/live/test.mp4", "/%FF/a.flv", ""] {
+            assert_eq!(wanted(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! One subscription of an HTTP or WebSocket player, written to directly by its arbiter's worker.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate, announced, flv_header};
+use ramona_script::MediaQos;
+use smallvec::SmallVec;
+
+use super::containers::{Container, Containers};
+use super::outlet::Outlet;
+use crate::client_session::ViewerNumbers;
+use crate::messages::client::ToSession;
+use crate::metrics::Protocol;
+use crate::transport::{Inline, Piece};
+use crate::worker::{Sent, Viewer};
+
+/// How the container's bytes are wrapped for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// As they are: the body of an HTTP response that ends with the connection.
+    Plain,
+    /// Each tag as a binary message (RFC 6455 §5.2).
+    WebSocket,
+}
+
+/// Who sends pings and reads nothing gets no more pongs.
+const MAX_QUEUED_FOR_PONG: usize = 64 << 10;
+
+/// See the module's text.
+pub(crate) struct LiveViewer {
+    outlet: Outlet,
+    session: Recipient<ToSession>,
+    container: Container,
+    framing: Framing,
+    containers: Rc<Containers>,
+    pub(super) gate: RefCell<ViewerGate>,
+    numbers: RefCell<ViewerNumbers>,
+    /// The head of the container has been sent.
+    begun: Cell<bool>,
+    closing: Cell<bool>,
+}
+
+type Pieces<'a> = SmallVec<[Piece<'a>; 16]>;
+
+impl LiveViewer {
+    #[expect(clippy::too_many_arguments, reason = "made in one place")]
+    pub(crate) fn new(
+        outlet: Outlet,
+        session: Recipient<ToSession>,
+        container: Container,
+        framing: Framing,
+        containers: Rc<Containers>,
+        name: Bytes,
+        limits: QueueLimits,
+        qos: Arc<MediaQos>,
+    ) -> Self {
+        Self {
+            outlet,
+            session,
+            container,
+            framing,
+            containers,
+            gate: RefCell::new(ViewerGate::new(limits)),
+            numbers: RefCell::new(ViewerNumbers::new(name, qos)),
+            begun: Cell::new(false),
+            closing: Cell::new(false),
+        }
+    }
+
+    /// What a file starts with. Players wait for every kind of media that it announces, so it
+    /// waits for the first frames, which tell.
+    fn begin(&self, frames: &[MediaFrame]) -> Option<Bytes> {
+        if frames.is_empty() || self.begun.replace(true) || self.container != Container::Flv {
+            return None;
+        }
+        let (audio, video) = announced(frames);
+        Some(Bytes::copy_from_slice(&flv_header(audio, video)))
+    }
+
+    /// One message of the connection, which is made of some parts.
+    fn message<'a>(&self, parts: &'a [Bytes], pieces: &mut Pieces<'a>) {
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        if length == 0 {
+            return;
+        }
+        if self.framing == Framing::WebSocket {
+            pieces.push(Piece::Header(binary_header(length)));
+        }
+        pieces.extend(parts.iter().filter(|part| !part.is_empty()).map(|bytes| Piece::Part {
+            bytes,
+            start: 0,
+            end: bytes.len(),
+        }));
+    }
+
+    /// A pong; none for a player that does not read.
+    pub(super) fn pong(&self, payload: &Bytes) {
+        // A control frame has 125 bytes at most (RFC 6455 §5.5).
+        if let Ok(length @ ..126) = u8::try_from(payload.len())
+            && self.outlet.queued_bytes() < MAX_QUEUED_FOR_PONG
+        {
+            let head = Piece::Header(Inline::new(&[0x8A, length]));
+            self.outlet.send(&[head, Piece::Part { bytes: payload, start: 0, end: payload.len() }]);
+        }
+    }
+
+    /// Whether the gate lets a frame pass; counts it.
+    fn passes(&self, frame: &MediaFrame, queued: Queued, has_video: bool, sent: &mut Sent) -> bool {
+        match self.gate.borrow_mut().offer(frame, queued, has_video) {
+            Verdict::Send(time) => {
+                sent.frames += 1;
+                sent.bytes += frame.payload.len() as u64;
+                self.numbers.borrow_mut().count(frame, time);
+                return true;
+            }
+            Verdict::Skip => {}
+            Verdict::Drop => sent.dropped += 1,
+            Verdict::Close => {
+                self.closing.set(true);
+                sent.closed = 1;
+                let why = "does not read: its queue passed twice its bound".to_owned();
+                self.session.do_send(ToSession::Broken(why));
+            }
+        }
+        false
+    }
+}
+
+impl Viewer for LiveViewer {
+    fn protocol(&self) -> Protocol {
+        match self.framing {
+            Framing::Plain => Protocol::Http,
+            Framing::WebSocket => Protocol::WebSocket,
+        }
+    }
+
+    fn welcome(&self, _: bool, frames: &[MediaFrame], has_video: bool) -> Sent {
+        let mut sent = Sent::default();
+        // The cached group passes whole: it is bounded by the cache.
+        let passes =
+            |frame: &&MediaFrame| self.passes(frame, Queued::default(), has_video, &mut sent);
+        let frames: Vec<MediaFrame> = frames.iter().filter(passes).cloned().collect();
+        let mut parts: Vec<Bytes> = self.begin(&frames).into_iter().collect();
+        parts.extend(self.containers.join(self.container, &frames));
+        let mut pieces = Pieces::new();
+        self.message(&parts, &mut pieces);
+        self.outlet.send(&pieces);
+        sent
+    }
+
+    fn is_idle(&self) -> bool {
+        // Looks at whatever `deliver` needs, see `worker::AHEAD`.
+        let is_free = self.gate.try_borrow().is_ok() & self.numbers.try_borrow().is_ok();
+        is_free & !self.closing.get() & self.outlet.is_idle()
+    }
+
+    fn deliver(&self, frames: &[MediaFrame], has_video: bool, after_gap: bool) -> Sent {
+        let mut sent = Sent::default();
+        if self.closing.get() {
+            return sent;
+        }
+        if after_gap {
+            self.gate.borrow_mut().after_gap();
+        }
+        let head = self.begin(frames);
+        let shared = self.containers.batch(self.container, frames);
+        let waiting = self.outlet.queued_bytes();
+        let waited_ms = self.outlet.waited_ms();
+        let mut pieces = Pieces::new();
+        self.message(head.as_slice(), &mut pieces);
+        for (frame, bytes) in frames.iter().zip(shared.iter()) {
+            let queued = Queued { bytes: waiting + sent.bytes as usize, waited_ms };
+            if self.passes(frame, queued, has_video, &mut sent) {
+                self.message(std::slice::from_ref(bytes), &mut pieces);
+            }
+            if self.closing.get() {
+                break;
+            }
+        }
+        self.outlet.send(&pieces);
+        if sent.dropped > 0 {
+            self.numbers.borrow_mut().dropped(sent.dropped, self.outlet.queued_bytes());
+        }
+        sent
+    }
+
+    fn run_changed(&self, running: bool) {
+        if !running {
+            self.containers.next_run();
+            self.gate.borrow_mut().next_run();
+        }
+    }
+
+    fn measure(&self) {
+        self.numbers.borrow_mut().measure();
+    }
+}
+
+/// The head of an unmasked binary message in one frame (RFC 6455 §5.2).
+fn binary_header(length: usize) -> Inline {
+    match u16::try_from(length) {
+        Ok(short) if short < 126 => Inline::new(&[0x82, short as u8]),
+        Ok(medium) => {
+            let [high, low] = medium.to_be_bytes();
+            Inline::new(&[0x82, 126, high, low])
+        }
+        Err(_) => {
+            let mut head = [0x82, 127, 0, 0, 0, 0, 0, 0, 0, 0];
+            head[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            Inline::new(&head)
+        }
+    }
+}
