@@ -17,7 +17,7 @@ use ramona_rtmp::{CloseKind, NetConnection, StreamId};
 use ramona_script::{ClientId, MediaQos};
 use ramona_tc as tc;
 use ramona_tc::{Connection, GroupJoin};
-use tracing::{Span, debug, info_span};
+use tracing::{Span, debug, info, info_span};
 
 use super::RtmfpSession;
 use super::hub::RtmfpHub;
@@ -27,7 +27,7 @@ use crate::messages::client::ToSession;
 use crate::messages::group::GroupId;
 use crate::messages::rtmfp::ToEndpoint;
 use crate::messages::script::ToScript;
-use crate::metrics::ActorKind;
+use crate::metrics::{ActorKind, Protocol};
 use crate::services::epoch_ms;
 
 /// NetGroups one client may be in; each is a flow of its session.
@@ -120,7 +120,7 @@ impl RtmfpCarrier {
     }
 
     pub(super) fn forward_hello(&self, epd: Bytes, reply: Address, tag: Bytes) {
-        self.connection.borrow_mut().forward_hello(epd, reply, tag);
+        self.connection.borrow_mut().forward_hello(Instant::now(), epd, reply, tag);
         self.drain();
     }
 
@@ -159,6 +159,7 @@ impl Carrier for RtmfpCarrier {
     type Viewer = RtmfpViewer;
     const KIND: ActorKind = ActorKind::RtmfpSession;
     const PROTOCOL: &'static str = "RTMFP";
+    const MEDIA: Protocol = Protocol::Rtmfp;
 
     fn span(client: ClientId, peer: SocketAddr) -> Span {
         info_span!("rtmfp", client = client.0, %peer)
@@ -176,7 +177,7 @@ impl Carrier for RtmfpCarrier {
     }
 
     fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
-        speak(self.connection.borrow_mut().net());
+        speak(self.connection.borrow_mut().net(Instant::now()));
         self.drain();
     }
 
@@ -342,7 +343,8 @@ impl RtmfpSession {
                     self.leave_group(number, group);
                 }
             }
-            tc::Event::AddressChanged { to, .. } => {
+            tc::Event::AddressChanged { from, to } => {
+                info!(%from, %to, "address changed");
                 self.peer = to;
                 let session = carrier.id;
                 carrier.hub.endpoint.do_send(ToEndpoint::Moved { session, to });

@@ -427,7 +427,8 @@ impl Session {
     /// Passes an Initiator Hello on to the far end, which answers to `reply` itself
     /// (RFC 7016 §3.5.1.5). Dropped when too many wait, for the initiator repeats, and when
     /// discriminator and tag together have more than 1,100 bytes, for a packet has not many more.
-    pub fn forward_hello(&mut self, epd: Bytes, reply: Address, tag: Bytes) {
+    pub fn forward_hello(&mut self, now: Instant, epd: Bytes, reply: Address, tag: Bytes) {
+        self.now = self.now.max(now);
         if !self.is_open() {
             return;
         }

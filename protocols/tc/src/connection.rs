@@ -150,9 +150,12 @@ impl Connection {
         Some(own.map_or(session, |own| own.min(session)))
     }
 
-    /// The NetConnection, for decisions and for what the server does of its own accord; its
+    /// The NetConnection, for decisions and for what the server does of its own accord at `now`; its
     /// messages leave with the next [`poll_output`](Self::poll_output).
-    pub fn net(&mut self) -> &mut NetConnection {
+    pub fn net(&mut self, now: Instant) -> &mut NetConnection {
+        // What is said after a silence must not look as old as the last packet: it would be taken
+        // for lost at once, and its timestamp would make a round trip of the silence.
+        self.now = self.now.max(now);
         &mut self.net
     }
 
@@ -199,8 +202,9 @@ impl Connection {
     }
 
     /// Passes an introduction on to the client (see [`Session::forward_hello`]).
-    pub fn forward_hello(&mut self, epd: Bytes, reply: Address, tag: Bytes) {
-        self.session.forward_hello(epd, reply, tag);
+    pub fn forward_hello(&mut self, now: Instant, epd: Bytes, reply: Address, tag: Bytes) {
+        self.now = self.now.max(now);
+        self.session.forward_hello(self.now, epd, reply, tag);
     }
 
     fn handle_session_event(&mut self, event: ramona_rtmfp::Event) {

@@ -57,10 +57,12 @@ pub(crate) struct World {
 pub(crate) fn accept(connection: &mut Connection, event: &Event) {
     use ramona_rtmp::Event as Net;
     match event {
-        Event::Net(Net::Connect(_)) => connection.net().accept_connect(&[]),
-        Event::Net(Net::Publish { stream, .. }) => connection.net().accept_publish(*stream),
+        Event::Net(Net::Connect(_)) => connection.net(connection.now()).accept_connect(&[]),
+        Event::Net(Net::Publish { stream, .. }) => {
+            connection.net(connection.now()).accept_publish(*stream)
+        }
         Event::Net(Net::Play { stream, .. }) => {
-            connection.net().accept_play(*stream, true, true, true);
+            connection.net(connection.now()).accept_play(*stream, true, true, true);
         }
         _ => {}
     }

@@ -128,7 +128,7 @@ fn a_client_that_takes_no_commands_is_closed() {
     args.resize(5 + (64 << 10), b'x');
     for _ in 0..40 {
         let connection = &mut world.served(at).connection;
-        connection.net().invoke(b"f", &args).expect("fits");
+        connection.net(connection.now()).invoke(b"f", &args).expect("fits");
         world.run(ms(10));
     }
     let served = world.served(at);
@@ -196,7 +196,8 @@ fn what_waits_for_a_decision_is_bounded() {
     world.run(5 * SECOND);
     let after = world.served(0).connection.session().stats().messages_received;
     assert_eq!(after, before, "messages are not taken out of their flows");
-    world.served(0).connection.net().accept_play(StreamId(1), true, true, true);
+    let now = world.now;
+    world.served(0).connection.net(now).accept_play(StreamId(1), true, true, true);
     world.run(5 * SECOND);
     let after = world.served(0).connection.session().stats().messages_received;
     assert_eq!(after, before + 2000);

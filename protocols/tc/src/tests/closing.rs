@@ -118,7 +118,8 @@ fn a_session_without_connect_is_closed_after_its_time_and_one_that_waits_is_not(
     world.client(at).connect("rtmfp://h/live", &[]).expect("queued");
     world.run(50 * SECOND);
     assert!(world.served(at).connection.is_waiting());
-    world.served(at).connection.net().accept_connect(&[]);
+    let now = world.now;
+    world.served(at).connection.net(now).accept_connect(&[]);
     world.run(50 * SECOND);
     assert!(world.served(at).connection.is_connected());
 }

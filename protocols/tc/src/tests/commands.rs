@@ -81,7 +81,7 @@ fn a_rejected_connect_is_answered_and_the_session_ends() {
     let mut world = World::new(3);
     world.decide = |connection: &mut Connection, event| {
         if matches!(event, Event::Net(NetEvent::Connect(_))) {
-            connection.net().reject_connect(RejectCode::Rejected, b"go away");
+            connection.net(connection.now()).reject_connect(RejectCode::Rejected, b"go away");
         }
     };
     let at = world.add().expect("a session");
@@ -129,7 +129,7 @@ fn publish_starts_and_a_second_publisher_of_the_name_gets_bad_name() {
     assert_eq!(codes(&world, 0, id), ["NetStream.Publish.Start"]);
     world.decide = |connection, event| {
         if let Event::Net(NetEvent::Publish { stream, .. }) = event {
-            connection.net().refuse_publish(*stream, &PublishRefusal::BadName);
+            connection.net(connection.now()).refuse_publish(*stream, &PublishRefusal::BadName);
         }
     };
     let id = stream(&mut world, 1);
@@ -148,7 +148,7 @@ fn a_player_gets_begin_reset_start_access_notify_metadata_headers_and_frames_in_
     world.decide = |connection, event| {
         if let Event::Net(NetEvent::Play { stream, .. }) = event {
             let now = connection.now();
-            connection.net().accept_play(*stream, true, true, true);
+            connection.net(connection.now()).accept_play(*stream, true, true, true);
             let frames = [metadata(), audio_header(), video_header(), video(0, true, 3000)];
             for frame in &frames {
                 assert!(connection.send_media(now, *stream, frame, 0, true));
@@ -280,7 +280,8 @@ fn what_follows_a_question_waits_for_the_answer() {
     world.client(at).call("late", &[]).expect("queued");
     world.run(5 * SECOND);
     assert_eq!(nets(&mut world, at).len(), 1);
-    world.served(at).connection.net().accept_connect(&[]);
+    let now = world.now;
+    world.served(at).connection.net(now).accept_connect(&[]);
     world.run(SECOND);
     let names: Vec<_> = nets(&mut world, at)
         .into_iter()
@@ -322,13 +323,13 @@ fn calls_are_answered_on_the_control_flow_and_writers_have_flows_of_their_own() 
     let mut args = Vec::new();
     Amf0Encoder::new(&mut args).number(7.0);
     let connection = &mut world.served(0).connection;
-    connection.net().answer_call(transaction, &args).expect("fits");
+    connection.net(connection.now()).answer_call(transaction, &args).expect("fits");
     let writer = connection.open_writer().expect("a writer");
     let flows = connection.session().stats();
     connection.set_writer(Some(writer), false);
-    connection.net().invoke(b"onOne", &args).expect("fits");
+    connection.net(connection.now()).invoke(b"onOne", &args).expect("fits");
     connection.set_writer(None, true);
-    connection.net().invoke(b"onTwo", &args).expect("fits");
+    connection.net(connection.now()).invoke(b"onTwo", &args).expect("fits");
     world.run(SECOND);
     let events = &world.peers[0].events;
     let seven = || vec![Value::Number(7.0)];
@@ -342,11 +343,34 @@ fn calls_are_answered_on_the_control_flow_and_writers_have_flows_of_their_own() 
     let connection = &mut world.served(0).connection;
     connection.close_writer(writer);
     connection.set_writer(Some(writer), true);
-    connection.net().invoke(b"onThree", &args).expect("fits");
+    connection.net(connection.now()).invoke(b"onThree", &args).expect("fits");
     world.run(SECOND);
     let is_third = |event: &ClientEvent| matches!(event, ClientEvent::Net(Net::Call { name, .. }) if name == "onThree");
     assert!(world.peers[0].events.iter().any(is_third), "a writer that is over: the control flow");
     assert_eq!(flows.flows_rejected, 0);
+}
+
+/// A status, an answer of a script, a push: often the first packet for a long time.
+#[test]
+fn what_the_server_says_after_a_silence_is_sent_once_and_bears_its_own_time() {
+    let mut world = connected(13, 1);
+    world.run(12 * SECOND);
+    let round_trip = world.served(0).connection.session().round_trip();
+    for second in 0..3 {
+        let now = world.now;
+        let connection = &mut world.served(0).connection;
+        connection.net(now).invoke(b"onLate", &[]).expect("fits");
+        world.run(12 * SECOND);
+        let calls = world.peers[0].events.iter().filter(
+            |event| matches!(event, ClientEvent::Net(Net::Call { name, .. }) if name == "onLate"),
+        );
+        assert_eq!(calls.count(), second + 1);
+    }
+    let session = world.served(0).connection.session();
+    let stats = session.stats();
+    assert_eq!((stats.timeouts, stats.losses), (0, 0), "nothing was lost, nothing is sent again");
+    // The silence is no round trip.
+    assert_eq!(session.round_trip(), round_trip);
 }
 
 /// RTMFP-080 to RTMFP-084 under loss: everything arrives, once and in order.

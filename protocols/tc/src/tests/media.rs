@@ -134,7 +134,7 @@ fn late_frames_expire_and_headers_metadata_and_commands_never() {
     for frame in [metadata(), video_header(), audio_header()] {
         assert!(connection.send_media(now, id, &frame, 1000, true));
     }
-    connection.net().play_unpublished(id);
+    connection.net(connection.now()).play_unpublished(id);
     let mut frames = second_of(1);
     frames.extend(second_of(2));
     let start = world.now;

@@ -88,7 +88,8 @@ fn a_decision_does_not_wake_a_flow_that_waits_for_others() {
     assert!(world.served(0).connection.is_waiting());
     raw_write(&mut world, 0, flow, &sound(1));
     world.run(SECOND);
-    world.served(0).connection.net().accept_play(id, true, true, true);
+    let now = world.now;
+    world.served(0).connection.net(now).accept_play(id, true, true, true);
     world.run(SECOND);
     assert!(times(&mut world).is_empty());
     world.client(0).session_mut().close_flow(flow);

@@ -131,7 +131,7 @@ fn two_peers_meet_through_a_server() {
     let target = host.sessions.get_mut(&at).expect("session");
     let reflexive = Address::new(target.far_address(), Origin::Observed);
     let reply = Address::new(from, Origin::Observed);
-    target.forward_hello(epd, reply, tag.clone());
+    target.forward_hello(net.now, epd, reply, tag.clone());
     host.endpoint.redirect(now, from, &tag, &[reflexive]);
     net.run(Duration::from_millis(500));
     let (id, opened) = *net.hosts[alice].opened.last().expect("opened");

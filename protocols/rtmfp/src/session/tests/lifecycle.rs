@@ -365,7 +365,7 @@ fn an_introduction_is_passed_on_and_told() {
     };
     assert_eq!((epd.len(), tag.len()), (34, 16));
     // RTMFP-042: the bytes of the vector, in the other direction.
-    raw.session.forward_hello(epd, reply, tag);
+    raw.session.forward_hello(raw.now, epd, reply, tag);
     raw.poll();
     assert_eq!(raw.take_sent()[0].chunks, [(kind::FORWARDED_HELLO, hello[3..].to_vec())]);
 }
@@ -375,7 +375,12 @@ fn waiting_answers_are_bounded() {
     let mut raw = Raw::new(plain());
     for _ in 0..100 {
         let address = Address::new(other_address(), crate::address::Origin::Observed);
-        raw.session.forward_hello(Bytes::from_static(b"e"), address, Bytes::from_static(b"t"));
+        raw.session.forward_hello(
+            raw.now,
+            Bytes::from_static(b"e"),
+            address,
+            Bytes::from_static(b"t"),
+        );
     }
     raw.poll();
     assert_eq!(raw.take_sent().len(), 64);
@@ -385,7 +390,7 @@ fn waiting_answers_are_bounded() {
         Address::new("[::1]:1".parse().expect("address"), crate::address::Origin::Observed);
     for len in [845, 846] {
         let epd = Bytes::from(vec![1; len]);
-        raw.session.forward_hello(epd, address, Bytes::from(vec![2; 255]));
+        raw.session.forward_hello(raw.now, epd, address, Bytes::from(vec![2; 255]));
     }
     raw.poll();
     assert_eq!(raw.take_sent().len(), 1);
