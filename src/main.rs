@@ -126,7 +126,7 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
             detached.running().map_err(|error| format!("--daemon: {error}"))?;
         }
         let signal = signals.next().await;
-        tracing::info!(signal, "a second signal ends the node at once");
+        tracing::info!(signal, "told to stop; a second signal ends the node at once");
         tokio::select! {
             () = node.stop() => {}
             _ = signals.next() => tracing::warn!("ended at once"),

@@ -34,6 +34,7 @@ mod script_bridge;
 mod server_connection;
 mod servers;
 mod services;
+mod text;
 mod transport;
 mod udp;
 pub mod worker;

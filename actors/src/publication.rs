@@ -21,6 +21,7 @@ use crate::messages::script::ToScript;
 use crate::messages::stream::ToPublication;
 use crate::metrics::{ActorKind, Alive, Metrics, Protocol, RateMeter};
 use crate::outbox::{Backlog, Offer, Outbox, Ticketed};
+use crate::text::shown;
 use crate::worker::WorkerHandle;
 
 /// Payload bytes of watched packets that may wait for the script: past it they are dropped to the
@@ -59,6 +60,7 @@ pub struct Publication {
 
 struct Run {
     info: PublicationInfo,
+    protocol: Protocol,
     publisher: Option<(ClientId, Recipient<ToSession>)>,
     meters: [RateMeter; 3],
     /// The script missed frames: it starts again at a key frame.
@@ -101,16 +103,18 @@ impl Publication {
     fn start(
         &mut self,
         info: PublicationInfo,
+        protocol: Protocol,
         publisher: Option<(ClientId, Recipient<ToSession>)>,
     ) {
         self.cache = StreamCache::new(self.context.cache);
         info!(
-            name = %self.name.escape_ascii(),
-            publisher = if publisher.is_some() { "client" } else { "script" },
+            name = %shown(&self.name),
+            by = protocol.name(),
             "publication started"
         );
         self.run = Some(Run {
             info,
+            protocol,
             publisher,
             meters: Default::default(),
             script_gap: false,
@@ -128,7 +132,7 @@ impl Publication {
         self.watch = None;
         self.tell_viewers(false);
         self.to_script.push(ToScript::Unpublished(run));
-        info!(name = %self.name.escape_ascii(), reason, "publication ended");
+        info!(name = %shown(&self.name), reason, "publication ended");
         Some(ended)
     }
 
@@ -155,11 +159,10 @@ impl Publication {
 
     fn publish(&mut self, batch: PublishBatch) {
         let Some(run) = self.run.as_mut().filter(|run| run.info.id == batch.run) else {
-            debug!(name = %self.name.escape_ascii(), "frames of an ended run ignored");
+            debug!(name = %shown(&self.name), "frames of an ended run ignored");
             return;
         };
-        let protocol = if run.publisher.is_some() { Protocol::Rtmp } else { Protocol::Script };
-        self.context.metrics.media(protocol).received(&batch.frames);
+        self.context.metrics.media(run.protocol).received(&batch.frames);
         run.measure(&batch.frames, &self.context.metrics);
         self.show_script(&batch.frames);
 
@@ -196,7 +199,7 @@ impl Publication {
                 Offer::Accepted => worker.gap = false,
                 Offer::Full(_) => {
                     if !worker.gap {
-                        warn!(name = %self.name.escape_ascii(), "worker too busy, frames dropped");
+                        warn!(name = %shown(&self.name), "worker too busy, frames dropped");
                     }
                     worker.gap = true;
                     self.context.metrics.worker_gaps.fetch_add(1, Relaxed);
@@ -234,7 +237,7 @@ impl Publication {
                 if run.last_log.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
                     run.last_log = Some(Instant::now());
                     warn!(
-                        name = %self.name.escape_ascii(),
+                        name = %shown(&self.name),
                         dropped = run.script_dropped,
                         "onAudio/onVideo/onData handlers too slow, packets dropped to the next \
                          key frame"
@@ -258,7 +261,7 @@ impl Publication {
             self.context.metrics.cache_overflows.fetch_add(overflows - run.overflows, Relaxed);
             if run.overflows == 0 {
                 warn!(
-                    name = %self.name.escape_ascii(),
+                    name = %shown(&self.name),
                     "group of pictures larger than the cache: new viewers wait for a key frame"
                 );
             }
@@ -323,7 +326,9 @@ impl Handler<ToPublication> for Publication {
         let metrics = self.context.metrics.clone();
         let _handling = metrics.handling(ActorKind::Publication);
         match message {
-            ToPublication::Start { info, publisher } => self.start(info, publisher),
+            ToPublication::Start { info, protocol, publisher } => {
+                self.start(info, protocol, publisher);
+            }
             ToPublication::End { run } => {
                 self.end(run, "publisher left");
             }

@@ -33,6 +33,7 @@ use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, LinkStats, Metrics};
 use crate::outbox::{Backlog, Offer, Outbox, Ticket, Ticketed};
 use crate::servers::{LinkEnded, LinkUp, Servers};
+use crate::text::shown;
 use crate::transport::Transport;
 
 /// Bytes of calls that may wait for the script; beyond, the socket is not read.
@@ -221,11 +222,7 @@ impl ServerConnection {
                 self.tell_script(ToScript::SyncApp(path), bytes, ctx);
             }
             cluster::Event::Rejected(text) => {
-                error!(
-                    "Connection with {} server, {}",
-                    self.start.peer.ip(),
-                    String::from_utf8_lossy(&text).escape_debug()
-                );
+                error!("Connection with {} server, {}", self.start.peer.ip(), shown(&text));
             }
             cluster::Event::RoundTrip(time) => {
                 self.stats.round_trip_us.store(time.as_micros().max(1) as u64, Relaxed);

@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::ClientSession;
 use crate::messages::client::ToSession;
-use crate::metrics::ActorKind;
+use crate::metrics::{ActorKind, Protocol};
 use crate::worker::Viewer;
 
 /// The transport of one client: its protocol machine, its bytes, its viewers. Shared between the
@@ -27,6 +27,8 @@ pub(crate) trait Carrier: Unpin + 'static {
     const KIND: ActorKind;
     /// CLI-06.
     const PROTOCOL: &'static str;
+    /// Its protocol in the counters of media.
+    const MEDIA: Protocol;
 
     /// The span of a session's log lines.
     fn span(client: ClientId, peer: SocketAddr) -> Span;

@@ -24,6 +24,7 @@ use crate::messages::media::PublishBatch;
 use crate::messages::script::ToScript;
 use crate::messages::stream::ToPublication;
 use crate::outbox::Offer;
+use crate::text::shown;
 
 const TOO_MANY_NAMES: &str = "too many stream names are in use";
 
@@ -45,7 +46,7 @@ impl<C: Carrier> ClientSession<C> {
         match event {
             Event::Connect(connect) => self.on_connect(*connect, ctx),
             Event::Publish { stream, name, query, mode } => {
-                debug!(name = %name.escape_ascii(), ?mode, "publish");
+                debug!(name = %shown(&name), ?mode, "publish");
                 self.on_publish(stream, name, query, ctx);
             }
             Event::Unpublish { stream } => {
@@ -54,7 +55,7 @@ impl<C: Carrier> ClientSession<C> {
                 }
             }
             Event::Play { stream, name, query, start_ms, .. } => {
-                debug!(name = %name.escape_ascii(), "play");
+                debug!(name = %shown(&name), "play");
                 self.on_play(stream, name, query, start_ms, ctx);
             }
             Event::StopPlay { stream } => {
@@ -95,7 +96,7 @@ impl<C: Carrier> ClientSession<C> {
     }
 
     fn on_connect(&mut self, connect: rtmp::Connect, ctx: &mut Context<Self>) {
-        debug!(app = %connect.app.escape_ascii(), path = connect.path, "connect");
+        debug!(app = %shown(&connect.app), path = connect.path, "connect");
         let info = ClientInfo {
             id: self.client,
             raw_id: self.raw_id,
@@ -132,12 +133,12 @@ impl<C: Carrier> ClientSession<C> {
                 self.tell_script(message, 1_024, ctx);
             }
             Err(PublishError::AlreadyPublishing) => {
-                info!(name = %name.escape_ascii(), "publish refused: the name is publishing already");
+                info!(name = %shown(&name), "publish refused: the name is publishing already");
                 self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::BadName));
             }
             Err(PublishError::Refused) => {
                 self.services.metrics.connections_refused.fetch_add(1, Relaxed);
-                warn!(name = %name.escape_ascii(), "publish refused: {TOO_MANY_NAMES}");
+                warn!(name = %shown(&name), "publish refused: {TOO_MANY_NAMES}");
                 let refusal =
                     PublishRefusal::Refused(Bytes::from_static(TOO_MANY_NAMES.as_bytes()));
                 self.carrier.speak(|m| m.refuse_publish(stream, &refusal));
@@ -279,7 +280,7 @@ impl<C: Carrier> ClientSession<C> {
                     Refusal::Rejected(text) => (RejectCode::Rejected, text),
                     Refusal::InvalidApp(text) => (RejectCode::InvalidApp, text),
                 };
-                info!(reason = %text.escape_ascii(), "client refused");
+                info!(reason = %shown(&text), "client refused");
                 self.carrier.speak(|m| m.reject_connect(code, &text));
             }
         }
@@ -299,7 +300,11 @@ impl<C: Carrier> ClientSession<C> {
                 let publisher = Some((self.client, ctx.address().recipient()));
                 let info = publishing.info.clone();
                 self.services.directory.started(&info.name, run);
-                publishing.claim.control.do_send(ToPublication::Start { info, publisher });
+                publishing.claim.control.do_send(ToPublication::Start {
+                    info,
+                    protocol: C::MEDIA,
+                    publisher,
+                });
                 self.carrier.speak(|m| m.accept_publish(stream));
             }
             Err(refusal) => {
@@ -307,7 +312,7 @@ impl<C: Carrier> ClientSession<C> {
                     self.end_publishing(publishing);
                 }
                 let text = text_of(refusal);
-                info!(reason = %text.escape_ascii(), "publish refused");
+                info!(reason = %shown(&text), "publish refused");
                 self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::Refused(text)));
             }
         }
@@ -338,7 +343,7 @@ impl<C: Carrier> ClientSession<C> {
             },
             Err(refusal) => text_of(refusal),
         };
-        info!(reason = %refusal.escape_ascii(), "play refused");
+        info!(reason = %shown(&refusal), "play refused");
         self.playing.remove(&stream);
         self.carrier.speak(|m| m.refuse_play(stream, &refusal));
     }

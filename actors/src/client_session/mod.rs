@@ -207,6 +207,8 @@ impl<C: Carrier> ClientSession<C> {
     }
 
     fn retry(&mut self, ctx: &mut Context<Self>) {
+        let span = self.span.clone();
+        let _entered = span.enter();
         // The client is not idle: this end does not read.
         self.carrier.touch();
         for held in std::mem::take(&mut self.held) {
@@ -331,17 +333,20 @@ impl<C: Carrier> Actor for ClientSession<C> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // The first packets may have come before the actor began.
+        let span = self.span.clone();
+        let _entered = span.enter();
         self.local.add_session(self.client, ctx.address().recipient());
         C::started(self, ctx);
         self.advance(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        let span = self.span.clone();
+        let _entered = span.enter();
         self.settle();
         C::stopped(self);
         self.local.remove_session(self.client);
-        let span = self.span.clone();
-        let _entered = span.enter();
         let sent = self.carrier.sent_bytes();
         let reason = if self.reason.is_empty() { "node stopped" } else { &self.reason };
         if self.was_connected {

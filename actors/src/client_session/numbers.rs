@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::metrics::RateMeter;
 use crate::services::epoch_ms;
+use crate::text::shown;
 
 /// One log line of dropped frames at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ impl ViewerNumbers {
         if self.last_log.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
             self.last_log = Some(Instant::now());
             warn!(
-                name = %self.name.escape_ascii(),
+                name = %shown(&self.name),
                 dropped = self.dropped,
                 queued,
                 "viewer too slow, frames dropped to the next key frame"

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use ramona_script::{ClientId, ListenerId, PublicationId, PublicationInfo, Watch};
 
 use super::client::ToSession;
+use crate::metrics::Protocol;
 
 /// Control of one publication. Frames come as [`PublishBatch`](super::media::PublishBatch).
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub enum ToPublication {
     Start {
         /// Name, run and moving numbers.
         info: PublicationInfo,
+        /// How its frames come.
+        protocol: Protocol,
         /// Who publishes; `None` is a script.
         publisher: Option<(ClientId, Recipient<ToSession>)>,
     },

@@ -22,7 +22,7 @@ use super::RtmpSession;
 use super::viewer::RtmpViewer;
 use crate::client_session::Carrier;
 use crate::messages::client::ToSession;
-use crate::metrics::ActorKind;
+use crate::metrics::{ActorKind, Protocol};
 use crate::services::epoch_ms;
 use crate::transport::Transport;
 
@@ -61,6 +61,7 @@ impl Carrier for RtmpCarrier {
     type Viewer = RtmpViewer;
     const KIND: ActorKind = ActorKind::RtmpSession;
     const PROTOCOL: &'static str = "RTMP";
+    const MEDIA: Protocol = Protocol::Rtmp;
 
     fn span(client: ClientId, peer: SocketAddr) -> Span {
         info_span!("rtmp", client = client.0, %peer)

@@ -22,7 +22,7 @@ use crate::messages::client::ToSession;
 use crate::messages::cluster::{ServerHandle, ToServer};
 use crate::messages::group::GroupId;
 use crate::messages::stream::ToPublication;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Protocol};
 use crate::services::{Ids, epoch_ms};
 
 /// Registries that the node makes after the bridge: they need it, and it needs them.
@@ -244,7 +244,11 @@ impl Host for BridgeHost {
         let qos = Arc::<MediaQos>::default();
         let info = PublicationInfo { id: run, name: name.clone(), query: Bytes::new(), qos };
         directory.started(name, run);
-        claim.control.do_send(ToPublication::Start { info: info.clone(), publisher: None });
+        claim.control.do_send(ToPublication::Start {
+            info: info.clone(),
+            protocol: Protocol::Script,
+            publisher: None,
+        });
         let out = PublicationOut::new(run, name.clone(), claim);
         self.pushed.borrow_mut().insert(run, out);
         Ok(info)

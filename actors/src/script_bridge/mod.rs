@@ -26,6 +26,7 @@ use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, Metrics};
 use crate::outbox::Ticketed;
 use crate::services::Ids;
+use crate::text::shown;
 use host::BridgeHost;
 pub(crate) use host::Late;
 
@@ -236,7 +237,7 @@ impl ScriptBridge {
     }
 
     fn refuse_server(&mut self, server: ServerId, text: &[u8]) {
-        info!(reason = %text.escape_ascii(), "server refused");
+        info!(reason = %shown(text), "server refused");
         self.host.refuse_server(server, text);
     }
 }

@@ -14,6 +14,7 @@ use crate::messages::media::PublishBatch;
 use crate::messages::stream::ToPublication;
 use crate::metrics::ScriptStats;
 use crate::outbox::{Backlog, Offer, Ticketed};
+use crate::text::shown;
 use actix::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -204,7 +205,7 @@ impl PublicationOut {
                 if !self.dropping {
                     self.dropping = true;
                     warn!(
-                        name = %self.name.escape_ascii(),
+                        name = %shown(&self.name),
                         "a script pushes faster than its publication takes: frames dropped to \
                          the next key frame"
                     );

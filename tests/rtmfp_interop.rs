@@ -1,0 +1,41 @@
+//! What real RTMFP clients showed: counters and logs, and what happens around them.
+
+use ramona_testkit::{ClientOptions, RtmfpClient, RtmpClient, TestNode, pictures};
+
+#[tokio::test]
+async fn frames_of_a_publisher_count_for_the_protocol_that_they_came_by() {
+    let node = TestNode::builder("A").www("live/main.lua", "").start().await;
+    let received = |protocol: &str| {
+        node.sample(&format!("ramona_media_in_frames_total{{protocol=\"{protocol}\"}}"))
+    };
+    let frames = pictures::stream(20, 10, 100);
+    let viewer = RtmpClient::connect(node.rtmp(), "live").await;
+    for name in ["rtmfp", "rtmp"] {
+        let play = viewer.play(name).await;
+        if name == "rtmfp" {
+            let publisher = RtmfpClient::connect(node.rtmfp(), "live").await;
+            publisher.send(publisher.publish(name).await, &frames);
+            viewer.frames_to(play, &frames[frames.len() - 1]).await;
+            assert_eq!((received("rtmfp"), received("rtmp")), (frames.len() as f64, 0.0));
+        } else {
+            let publisher = RtmpClient::connect(node.rtmp(), "live").await;
+            publisher.send(publisher.publish(name).await, &frames);
+            viewer.frames_to(play, &frames[frames.len() - 1]).await;
+            assert_eq!(received("rtmp"), frames.len() as f64);
+        }
+        node.logged(&["publication started", name, &format!("by={name}")]).await;
+    }
+}
+
+#[tokio::test]
+async fn names_and_reasons_in_the_log_are_text_as_people_wrote_it() {
+    let script =
+        "function onConnection(client, wanted) if wanted then error(\"l'été, \", wanted) end end";
+    let node = TestNode::builder("A").www("live/main.lua", script).start().await;
+    let publisher = RtmfpClient::connect(node.rtmfp(), "live").await;
+    publisher.publish("l'été").await;
+    node.logged(&["publication started", "name=l'été by"]).await;
+    let refused = RtmpClient::open(node.rtmp(), "nowhere", ClientOptions::default()).await;
+    refused.refusal().await;
+    node.logged(&["client refused", "reason=Application /nowhere doesn't exist"]).await;
+}
