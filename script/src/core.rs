@@ -43,6 +43,8 @@ pub(crate) struct Hooks {
     pub(crate) typed: Function,
     /// Metatable of the elements of XML documents (CNV-32).
     pub(crate) dom: Table,
+    /// Runs the reader of an externalizable object (BIO-01).
+    pub(crate) read_external: Function,
 }
 
 /// What Rust keeps of a client.

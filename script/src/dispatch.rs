@@ -116,7 +116,7 @@ impl Core {
             return values;
         }
         let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
-        let problem = from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
+        let problem = from_amf::decode(lua, hooks, &typed, version, bytes, &mut values);
         if let Some(problem) = problem {
             self.malformed(lua, context, &problem);
         }
@@ -142,8 +142,7 @@ impl Core {
             Format::Raw => Ok(self.raw(lua, bytes)),
             Format::Amf0 => {
                 let version = Amf::Zero;
-                let problem =
-                    from_amf::decode(lua, &hooks.date, &typed, version, bytes, &mut values);
+                let problem = from_amf::decode(lua, hooks, &typed, version, bytes, &mut values);
                 match problem {
                     Some(problem) if values.is_empty() => return Err(problem),
                     Some(problem) => self.malformed(lua, context, &problem),
@@ -176,8 +175,7 @@ impl Core {
         let typed = |name: &[u8], table: Table| self.typed(lua, context, name, table);
         let is_message = !matches!(context, Context::Conversion(..));
         let mut document = from_text::read(format, is_message, text)?;
-        let (date, dom) = (&hooks.date, &hooks.dom);
-        let problem = from_text::values(lua, date, dom, &typed, &mut document, &mut values);
+        let problem = from_text::values(lua, hooks, &typed, &mut document, &mut values);
         if let Some(problem) = problem {
             self.malformed(lua, context, &problem);
         }

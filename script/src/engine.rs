@@ -74,10 +74,11 @@ impl Engine {
             collect: shared.raw_get("collect")?,
             typed: events.raw_get("typed")?,
             dom: shared.raw_get("dom")?,
+            read_external: shared.raw_get("read_external")?,
             shared: shared.clone(),
         };
         // Both are empty until here.
-        let _ = core.marks.set(Marks::new(&lua, engine_metas)?);
+        let _ = core.marks.set(Marks::new(&lua, engine_metas, shared.raw_get("write_external")?)?);
         let _ = core.hooks.set(hooks);
         let new_view: Function = shared.raw_get("new_view")?;
         let environment: Vec<(Vec<u8>, Vec<u8>)> = std::env::vars_os()

@@ -333,7 +333,8 @@ pub trait Host {
     /// The name is running, or no more publications are allowed.
     fn publish(&self, name: &Bytes, record: bool) -> Result<PublicationInfo, PublishError>;
 
-    /// Pushes one frame into a script's publication.
+    /// Pushes one frame into a script's publication. Data messages are AMF0; bytes that are no
+    /// message are one of a single AMF3 byte array (PUB-22, [`ramona_media::raw_data`]).
     fn push(&self, publication: PublicationId, frame: MediaFrame);
 
     /// Ends a publication (PUB-05): a script's own, or a client's, to whose publisher the status

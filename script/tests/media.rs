@@ -123,16 +123,58 @@ fn pub_04_and_16_and_22_forms_of_data() {
     assert!(
         matches!(&frames[3][..], [Value::Object(object)] if object.get("a") == Some(&number(1.0)))
     );
-    assert_eq!(frames[4], [text("g")]);
-    assert_eq!(frames[5], [text("g"), number(2.0)]);
-    assert_eq!(frames[6][..2], [text("@setDataFrame"), text("onMetaData")]);
-    assert_eq!(frames[7][..2], [text("@setDataFrame"), text("onOther")]);
-    assert_eq!(frames[8], [text("@clearDataFrame"), text("onMetaData")]);
+    assert_eq!(frames[4], [number(1.0)]);
+    let raw = |bytes: &'static str| [Value::ByteArray(bytes.as_bytes().into())];
+    assert_eq!(frames[5], raw("raw"));
+    assert_eq!(frames[6], raw("raw again"));
+    assert_eq!(frames[7], [text("g")]);
+    assert_eq!(frames[8], [text("g"), number(2.0)]);
+    assert_eq!(frames[9], [number(1.0)]);
+    assert_eq!(frames[10][..2], [text("@setDataFrame"), text("onMetaData")]);
+    assert_eq!(frames[11][..2], [text("@setDataFrame"), text("onOther")]);
+    assert_eq!(frames[12], [text("@clearDataFrame"), text("onMetaData")]);
+    assert_eq!(frames.len(), 13);
+    assert!(node.warnings().is_empty());
+    assert_eq!(node.errors().len(), 1);
+}
+
+#[test]
+fn pub_18_and_22_json_and_xmlrpc_become_the_same_message() {
+    let node = Node::root(
+        "p = mona:publish('x')
+         p:pushJSONData('[\"f\",1]') p:pushData('[\"f\",1]') p:pushJSONData('f', 1) p:pushXMLRPCData('f', 1)
+         p:pushXMLRPCData('<methodCall><methodName>f</methodName><params><param><value><int>1</int></value></param></params></methodCall>')
+         p:pushJSONData({ 1 }) p:pushData('{\"a\":1}') p:pushData('[1,') p:pushJSONData('[1,') p:pushXMLRPCData('<') p:pushData('\"x\"')",
+    );
+    let frames: Vec<Vec<Value>> =
+        node.frames().iter().map(|frame| amf0_values(&frame.payload)).collect();
+    for frame in &frames[..5] {
+        assert_eq!(*frame, [text("f"), number(1.0)]);
+    }
+    assert_eq!(frames[5], [Value::Array(vec![number(1.0)])]);
+    assert!(
+        matches!(&frames[6][..], [Value::Object(object)] if object.get("a") == Some(&number(1.0)))
+    );
+    // What is no JSON after all is bytes.
+    assert_eq!(frames[7], [Value::ByteArray((&b"[1,"[..]).into())]);
+    assert_eq!(frames[8], [Value::ByteArray((&b"\"x\""[..]).into())]);
     assert_eq!(frames.len(), 9);
-    assert_eq!(node.warnings().len(), 1, "raw bytes warn once");
-    let errors = node.errors();
-    assert_eq!(errors.len(), 3, "{errors:?}");
-    assert!(errors[0].contains("JSON") && errors[1].contains("not available"), "{errors:?}");
+    assert_eq!(node.errors().len(), 2);
+}
+
+#[test]
+fn mon_29_a_media_writer_makes_a_file() {
+    let node = Node::root(
+        "w = mona:createMediaWriter()
+         local a, b = w:write('video', 0, '\\23\\0'), w:write(8, 5, '\\175\\1')
+         NOTE(a:sub(1, 3), #a, ' ', b:byte(1), ' ', #b)
+         local ts = mona:createMediaWriter('mp2t')
+         ts:write('audio', 0, '\\175\\0\\18\\16')
+         NOTE(#ts:write('audio', 23, '\\175\\1\\33\\0') % 188)
+         NOTE(#w:write('what', 0, ''), #w:write(9), #w:write('video', 0/0, ''))",
+    );
+    assert_eq!(node.notes(), ["FLV30 8 17", "0", "0015"]);
+    assert_eq!(node.errors().len(), 2);
 }
 
 #[test]

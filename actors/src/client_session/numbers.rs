@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ramona_media::MediaFrame;
+use ramona_media::{MediaFrame, MediaKind, raw_data};
 use ramona_script::MediaQos;
 use tracing::warn;
 
@@ -25,6 +25,8 @@ pub(crate) struct ViewerNumbers {
     last_ms: u32,
     dropped: u64,
     last_log: Option<Instant>,
+    /// Bytes that are no message were left out, and it was said.
+    said_raw: bool,
 }
 
 impl ViewerNumbers {
@@ -37,7 +39,24 @@ impl ViewerNumbers {
             last_ms: 0,
             dropped: 0,
             last_log: None,
+            said_raw: false,
         }
+    }
+
+    /// Whether a frame is nothing for players of Flash: bytes that a script pushed and that are no
+    /// message (PUB-22).
+    pub(crate) fn passes_over(&mut self, frame: &MediaFrame) -> bool {
+        if frame.kind != MediaKind::Data || raw_data(&frame.payload).is_none() {
+            return false;
+        }
+        if !self.said_raw {
+            self.said_raw = true;
+            warn!(
+                name = %self.name.escape_ascii(),
+                "bytes that are no message of AMF or JSON are not sent to a player of Flash"
+            );
+        }
+        true
     }
 
     /// A frame was given to the transport with this time.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate};
+use ramona_media::{MediaFrame, MediaKind, QueueLimits, Queued, Verdict, ViewerGate};
 use ramona_rtmp::StreamId;
 use ramona_script::MediaQos;
 
@@ -59,6 +59,9 @@ impl RtmfpViewer {
         let mut numbers = self.numbers.borrow_mut();
         let mut connection = self.carrier.connection.borrow_mut();
         for frame in frames {
+            if frame.kind == MediaKind::Data && numbers.passes_over(frame) {
+                continue;
+            }
             // The cached group passes whole: it is bounded by the cache.
             let queued = if burst { Queued::default() } else { connection.queued(self.stream) };
             match gate.offer(frame, queued, has_video) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate};
+use ramona_media::{MediaFrame, MediaKind, QueueLimits, Queued, Verdict, ViewerGate};
 use ramona_rtmp::{OUT_CHUNK_SIZE, StreamId, continuation_header, media_header};
 use ramona_script::MediaQos;
 use smallvec::SmallVec;
@@ -58,6 +58,9 @@ impl RtmpViewer {
         let waiting = transport.queued_bytes();
         let waited_ms = if burst { 0 } else { transport.waited_ms() };
         for frame in frames {
+            if frame.kind == MediaKind::Data && self.numbers.borrow_mut().passes_over(frame) {
+                continue;
+            }
             // The cached group passes whole: it is bounded by the cache.
             let queued =
                 Queued { bytes: if burst { 0 } else { waiting + sent.bytes as usize }, waited_ms };

@@ -46,6 +46,27 @@ pub fn leading_name(body: &[u8]) -> Option<(&[u8], usize)> {
     }
 }
 
+/// The bytes of a data message that is nothing but one AMF3 byte array: what a script pushed that
+/// is no message (PUB-22). Players of Flash are not given it; others get the bytes as they are.
+pub fn raw_data(body: &Bytes) -> Option<Bytes> {
+    let [0x11, 0x0C, ref rest @ ..] = **body else { return None };
+    // U29 (AMF3 §1.3.1): seven bits of each of three bytes, all of the fourth.
+    let mut header = 0_usize;
+    for (index, byte) in rest.iter().take(4).enumerate() {
+        if index == 3 {
+            header = header << 8 | usize::from(*byte);
+        } else {
+            header = header << 7 | usize::from(byte & 0x7F);
+        }
+        if index == 3 || byte & 0x80 == 0 {
+            let start = 2 + index + 1;
+            let is_inline = header & 1 == 1;
+            return (is_inline && body.len() - start == header >> 1).then(|| body.slice(start..));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +83,30 @@ mod tests {
     fn names_are_read_from_amf0_and_from_amf3() {
         assert_eq!(leading_name(b"\x02\x00\x01fX"), Some((&b"f"[..], 4)));
         assert_eq!(leading_name(b"\x11\x06\x03fX"), Some((&b"f"[..], 4)));
+    }
+
+    #[test]
+    fn pub_22_bytes_that_are_no_message_are_one_byte_array() {
+        let raw = |bytes: &'static [u8]| raw_data(&Bytes::from_static(bytes));
+        assert_eq!(raw(b"\x11\x0C\x05ab"), Some(Bytes::from_static(b"ab")));
+        assert_eq!(raw(b"\x11\x0C\x01"), Some(Bytes::new()));
+        let mut long = b"\x11\x0C\x83\x69".to_vec();
+        long.extend_from_slice(&[7; 244]);
+        assert_eq!(raw_data(&long.into()).map(|bytes| bytes.len()), Some(244));
+        for none in [
+            &b""[..],
+            b"\x11",
+            b"\x11\x0C",
+            b"\x11\x0C\x80",
+            b"\x11\x0C\x05a",
+            b"\x11\x0C\x05abc",
+            b"\x11\x0C\x04ab",
+            b"\x02\x00\x01f",
+            b"\x11\x06\x03a",
+            b"\x11\x0C\xFF\xFF\xFF\xFF",
+        ] {
+            assert_eq!(raw(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod writer;
 
 pub use cache::{CacheLimits, StreamCache};
 pub use clock::StreamClock;
-pub use data::{DataMessage, leading_name};
+pub use data::{DataMessage, leading_name, raw_data};
 pub use flv_file::{
     FLV_TAG_OVERHEAD, MAX_FLV_BODY, SharedFlv, announced, flv_header, flv_tag, flv_tag_header,
 };

@@ -4,6 +4,7 @@
 mod address;
 mod convert;
 mod file;
+mod mediawriter;
 mod mona;
 pub(crate) mod names;
 mod publication;
@@ -30,6 +31,8 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("groups", include_str!("groups.lua")),
     ("file", include_str!("file.lua")),
     ("address", include_str!("address.lua")),
+    ("bytes", include_str!("bytes.lua")),
+    ("mediawriter", include_str!("mediawriter.lua")),
     ("mail", include_str!("mail.lua")),
     ("mona", include_str!("mona.lua")),
     ("redirect", include_str!("redirect.lua")),
@@ -43,6 +46,8 @@ impl Core {
         self.add_convert_natives()?;
         self.add_file_natives()?;
         self.add_address_natives()?;
+        self.add_external_natives()?;
+        self.add_media_writer_natives()?;
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;

@@ -116,6 +116,7 @@ R.class("mona", {
 		dump = dump,
 		listPaths = function(_, _, dir) return R.list_paths(dir, "mona:listPaths") end,
 		files = function(_, _, dir) return R.list_paths(dir, "mona:files") end,
+		createMediaWriter = function(_, _, kind) return R.create_media_writer(kind) end,
 		sendMail = function() return R.send_mail() end,
 		createIPAddress = function(_, _, ...)
 			return R.create_ip("mona:createIPAddress", false, ...)

@@ -25,7 +25,7 @@ impl Core {
             };
             let mut values = Vec::new();
             let data = data.as_bytes();
-            let problem = from_amf::decode(lua, &hooks.date, &typed, Amf::Zero, &data, &mut values);
+            let problem = from_amf::decode(lua, hooks, &typed, Amf::Zero, &data, &mut values);
             if let Some(problem) = problem {
                 let text = format!("mona:fromAMF: {problem}");
                 core.log_here(lua, LogLevel::Error, text.as_bytes());

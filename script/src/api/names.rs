@@ -64,7 +64,8 @@ pub(crate) const NAMES: &[Row] = &[
     ("mail", Event, "MON-26", &["onSent"]),
     ("mona", Method, "MON-27", &["createIPAddress", "createIPAddressWithDNS"]),
     ("mona", Method, "MON-28", &["createSocketAddress", "createSocketAddressWithDNS"]),
-    ("mona", Later, "MON-29", &["createMediaWriter"]),
+    ("mona", Method, "MON-29", &["createMediaWriter"]),
+    ("mediawriter", Method, "MON-29", &["write"]),
     ("client", Value, "CLI-01..06", &["address", "rawId", "id", "path", "query", "protocol"]),
     (
         "client",
@@ -114,8 +115,12 @@ pub(crate) const NAMES: &[Row] = &[
     ("publication", Event, "PUB-06..08", &["onVideo", "onAudio", "onData"]),
     ("publication", Method, "PUB-16", &["writeProperties", "clearProperties"]),
     ("publication", Event, "PUB-17", &["onProperties", "onFlush"]),
-    ("publication", Method, "PUB-18", &["pushAMFData", "pushAMF0Data"]),
-    ("publication", Later, "PUB-18", &["pushJSONData", "pushXMLRPCData"]),
+    (
+        "publication",
+        Method,
+        "PUB-18",
+        &["pushAMFData", "pushAMF0Data", "pushJSONData", "pushXMLRPCData"],
+    ),
     ("publication", Method, "PUB-21", &["pushAudioPacket", "pushVideoPacket", "pushDataPacket"]),
     ("publication", Event, "PUB-25", &["onAudioPacket", "onVideoPacket", "onDataPacket"]),
     ("listeners", Method, "ITR-06", COLLECTION),
@@ -177,8 +182,23 @@ pub(crate) const NAMES: &[Row] = &[
     ("udpsocket", Later, "UDP-01..03", &["bind", "connect", "send", "disconnect", "close"]),
     ("udpsocket", Later, "UDP-03", &["address", "peerAddress"]),
     ("udpsocket", Event, "UDP-04", &["onPacket", "onReception"]),
-    ("bytereader", Later, "BIO-02", &["readAMF", "readBytes", "readInt", "readUTF"]),
-    ("bytewriter", Later, "BIO-03", &["writeAMF", "writeBytes", "writeInt", "writeUTF"]),
+    ("bytereader", Method, "BIO-02", &["readBoolean", "readByte", "readBytes", "readDouble"]),
+    ("bytereader", Method, "BIO-02", &["readFloat", "readInt", "readMultiByte", "readShort"]),
+    (
+        "bytereader",
+        Method,
+        "BIO-02",
+        &["readUnsignedByte", "readUnsignedInt", "readUnsignedShort", "readUTF", "readUTFBytes"],
+    ),
+    ("bytereader", Method, "BIO-02", &["readAMF"]),
+    ("bytewriter", Method, "BIO-03", &["writeBoolean", "writeByte", "writeBytes", "writeDouble"]),
+    ("bytewriter", Method, "BIO-03", &["writeFloat", "writeInt", "writeMultiByte", "writeShort"]),
+    (
+        "bytewriter",
+        Method,
+        "BIO-03",
+        &["writeUnsignedInt", "writeUTF", "writeUTFBytes", "writeAMF"],
+    ),
 ];
 
 #[cfg(test)]

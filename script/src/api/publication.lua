@@ -141,23 +141,27 @@ local function older_pusher(kind, label)
 	end
 end
 
--- PUB-22 without the formats that come with other protocols.
-local function push_data(s, label, format, ...)
-	if not is_running(s, label) then return end
-	local n, first = select("#", ...), (...)
-	if n == 1 and type(first) == "string" then
-		local byte = first:byte(1)
-		if byte == 0x02 or byte == 0x0C or byte == 0x11 then
-			native.push(s.id, "data", s.last_time or 0, first, 0)
-		elseif byte == 0x5B or byte == 0x7B then
-			native.log(ERROR, label .. " of a JSON message is not available in this version")
-		elseif not s.raw_warned then
-			s.raw_warned = true
-			native.log(WARN, label .. ": bytes that are no AMF message reach no player in this version")
-		end
-		return
+-- One string is a message in the format of its first byte: AMF, JSON, else bytes (PUB-22). Bytes
+-- travel as a message of one AMF3 byte array.
+local function push_text(s, label, format, text)
+	local byte = text:byte(1)
+	if format == "json" or format == "xmlrpc" then
+		native.push_text(s.id, format, label, text)
+	elseif format or byte == 0x02 or byte == 0x0C or byte == 0x11 then
+		native.push(s.id, "data", 0, text, 0)
+	elseif not ((byte == 0x5B or byte == 0x7B) and native.push_text(s.id, "json", nil, text)) then
+		native.push_values(s.id, "amf", { __raw = text })
 	end
-	if n > 0 then native.push_values(s.id, format, ...) end
+end
+
+-- PUB-18, PUB-22: `format` is what a string is in, nil for that of its first byte.
+local function data_pusher(label, format, style)
+	return function(s, _, ...)
+		if not is_running(s, label) then return end
+		local n, first = select("#", ...), (...)
+		if n == 1 and type(first) == "string" then return push_text(s, label, format, first) end
+		if n > 0 then native.push_values(s.id, style, ...) end
+	end
 end
 
 local function set_properties(s, label, handler, t)
@@ -203,9 +207,11 @@ R.class("publication", {
 		pushAudio = pusher("audio", "publication:pushAudio"),
 		pushVideoPacket = older_pusher("video", "publication:pushVideoPacket"),
 		pushAudioPacket = older_pusher("audio", "publication:pushAudioPacket"),
-		pushData = function(s, _, ...) return push_data(s, "publication:pushData", "amf0", ...) end,
-		pushAMFData = function(s, _, ...) return push_data(s, "publication:pushAMFData", "amf", ...) end,
-		pushAMF0Data = function(s, _, ...) return push_data(s, "publication:pushAMF0Data", "amf0", ...) end,
+		pushData = data_pusher("publication:pushData", nil, "amf0"),
+		pushAMFData = data_pusher("publication:pushAMFData", "amf", "amf"),
+		pushAMF0Data = data_pusher("publication:pushAMF0Data", "amf", "amf0"),
+		pushJSONData = data_pusher("publication:pushJSONData", "json", "amf"),
+		pushXMLRPCData = data_pusher("publication:pushXMLRPCData", "xmlrpc", "amf"),
 		pushDataPacket = function(s, _, name, packet, offset)
 			if not is_running(s, "publication:pushDataPacket") then return end
 			native.push_named(s.id, R.str(name, ""), R.str(packet, ""), R.num(offset, 0))

@@ -7,7 +7,8 @@ use ramona_media::{MediaFrame, MediaKind};
 
 use crate::api::writer::copy;
 use crate::core::{Core, Garbage};
-use crate::host::{ListenerId, LogLevel, PublicationId, PublishError, Watch};
+use crate::dispatch::Context;
+use crate::host::{Format, ListenerId, LogLevel, PublicationId, PublishError, Watch};
 use crate::value::to_amf::Amf0Style;
 
 /// Milliseconds of a media clock wrap here: 32 bits, as in RTMP.
@@ -30,12 +31,18 @@ impl Drop for Guard {
     }
 }
 
-fn kind_of(kind: &LuaString) -> MediaKind {
+pub(crate) fn kind_of(kind: &LuaString) -> MediaKind {
     match &*kind.as_bytes() {
         b"audio" => MediaKind::Audio,
         b"video" => MediaKind::Video,
         _ => MediaKind::Data,
     }
+}
+
+/// A time of a script on the clock of media; nothing for one that is no finite number.
+pub(crate) fn clock(time: f64) -> Option<u32> {
+    // In range after the remainder.
+    time.is_finite().then(|| time.floor().rem_euclid(CLOCK) as u32)
 }
 
 impl Core {
@@ -78,6 +85,34 @@ impl Core {
                 let message = core.encode_amf0(lua, "publication:pushData", style, &[], &values)?;
                 core.push(lua, id, MediaKind::Data, 0.0, message.into());
                 Ok(())
+            },
+        )?;
+        // A message in a text format is pushed as AMF0, which every viewer's protocol is made of;
+        // false when it is not of that format, which is said when there is a label.
+        self.native(
+            "push_text",
+            |core, lua, (id, format, label, text): (u64, LuaString, Option<String>, LuaString)| {
+                let format = match &*format.as_bytes() {
+                    b"json" => Format::Json,
+                    _ => Format::XmlRpc,
+                };
+                let app = core.current_app();
+                match core.read_text(lua, Context::App(&app), format, &text.as_bytes()) {
+                    Ok(values) => {
+                        let style = Amf0Style::Auto;
+                        let label = label.as_deref().unwrap_or("publication:pushData");
+                        let message = core.encode_amf0(lua, label, style, &[], &values)?;
+                        core.push(lua, id, MediaKind::Data, 0.0, message.into());
+                        Ok(true)
+                    }
+                    Err(problem) => {
+                        if let Some(label) = label {
+                            let text = format!("{label}: {problem}");
+                            core.log_here(lua, LogLevel::Error, text.as_bytes());
+                        }
+                        Ok(false)
+                    }
+                }
             },
         )?;
         self.native(
@@ -149,12 +184,10 @@ impl Core {
             MediaKind::Data => f64::from(self.last_time(id)),
             MediaKind::Audio | MediaKind::Video => time,
         };
-        if !time.is_finite() {
+        let Some(timestamp_ms) = clock(time) else {
             self.log_here(lua, LogLevel::Error, b"publication: the time is no finite number");
             return;
-        }
-        // In range after the remainder.
-        let timestamp_ms = time.floor().rem_euclid(CLOCK) as u32;
+        };
         self.host.push(id, MediaFrame::new(kind, timestamp_ms, payload));
     }
 }

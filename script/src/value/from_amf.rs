@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Table, Value};
-use ramona_amf::{Builder, Container, DecodeError, Decoder};
+use mlua::{Lua, Table, Value};
+use ramona_amf::{Builder, Container, DecodeError, Decoder, ExternalBody};
+
+use super::external;
+use crate::core::Hooks;
 
 /// Values of one message that are handed to a script. Lua's own limit of a call is near 8,000
 /// stack slots (LUAI_MAXCSTACK); a message of more values is cut, with an ERROR.
@@ -61,8 +64,7 @@ pub(crate) type Typed<'a> = &'a dyn Fn(&[u8], Table) -> mlua::Result<()>;
 
 pub(super) struct Tables<'a> {
     lua: &'a Lua,
-    /// Makes the table of a date (CNV-12).
-    date: &'a Function,
+    hooks: &'a Hooks,
     typed: Typed<'a>,
     handles: usize,
     store: Option<Table>,
@@ -71,28 +73,32 @@ pub(super) struct Tables<'a> {
     open: Vec<Option<Box<[u8]>>>,
     /// EcmaArray containers that are being filled take numbers as indexes.
     ecma: Vec<bool>,
-    /// Metatable of every array, for the elements of an XML document (CNV-32).
-    meta: Option<&'a Table>,
+    /// Arrays are the elements of an XML document (CNV-32).
+    is_dom: bool,
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn new(lua: &'a Lua, date: &'a Function, typed: Typed<'a>) -> Self {
+    pub(super) fn new(lua: &'a Lua, hooks: &'a Hooks, typed: Typed<'a>) -> Self {
         Self {
             lua,
-            date,
+            hooks,
             typed,
             handles: 0,
             store: None,
             stored: 0,
             open: Vec::new(),
             ecma: Vec::new(),
-            meta: None,
+            is_dom: false,
         }
     }
 
-    pub(super) fn with_meta(mut self, meta: &'a Table) -> Self {
-        self.meta = Some(meta);
-        self
+    /// For the document of an XML text.
+    pub(super) fn for_document(self, is_dom: bool) -> Self {
+        Self { is_dom, ..self }
+    }
+
+    pub(super) fn lua(&self) -> &'a Lua {
+        self.lua
     }
 
     fn node(&mut self, table: Table) -> mlua::Result<Node> {
@@ -172,7 +178,7 @@ impl Builder for Tables<'_> {
     }
 
     fn date(&mut self, ms: f64) -> Result<Node, Error> {
-        let table: Table = self.date.call(ms)?;
+        let table: Table = self.hooks.date.call(ms)?;
         Ok(self.node(table)?)
     }
 
@@ -189,8 +195,8 @@ impl Builder for Tables<'_> {
             Container::Object { .. } | Container::Dictionary { .. } => (0, false),
         };
         let table = self.lua.create_table_with_capacity(elements, 0)?;
-        if let (Some(meta), Container::Array { .. }) = (self.meta, kind) {
-            table.set_metatable(Some(meta.clone()))?;
+        if let (true, Container::Array { .. }) = (self.is_dom, kind) {
+            table.set_metatable(Some(self.hooks.dom.clone()))?;
         }
         let mut type_of = None;
         match kind {
@@ -252,6 +258,29 @@ impl Builder for Tables<'_> {
         }
         Ok(())
     }
+
+    /// BIO-01: `onTypedObject` comes before the body, because it sets the reader.
+    fn begin_external(&mut self, type_name: &[u8]) -> Result<Option<Node>, Error> {
+        let table = self.lua.create_table()?;
+        table.raw_set("__type", self.lua.create_string(type_name)?)?;
+        (self.typed)(type_name, table.clone())?;
+        let Value::Function(_) = table.raw_get::<Value>("__readExternal")? else { return Ok(None) };
+        self.open.push(None);
+        self.ecma.push(false);
+        Ok(Some(self.node(table)?))
+    }
+
+    fn read_external(
+        &mut self,
+        object: &Node,
+        body: &mut ExternalBody<'_, '_, Node>,
+    ) -> Result<(), Error> {
+        let hooks = self.hooks;
+        let Some(table) = self.with_table(object, |table| Ok(table.clone()))? else {
+            return Ok(());
+        };
+        external::read(self, hooks, table, body)
+    }
 }
 
 /// Which version a message starts with.
@@ -265,13 +294,13 @@ pub(crate) enum Amf {
 /// the values before it are there (CNV-17).
 pub(crate) fn decode(
     lua: &Lua,
-    date: &Function,
+    hooks: &Hooks,
     typed: Typed<'_>,
     version: Amf,
     bytes: &[u8],
     values: &mut Vec<Value>,
 ) -> Option<String> {
-    let mut tables = Tables::new(lua, date, typed);
+    let mut tables = Tables::new(lua, hooks, typed);
     let mut decoder = match version {
         Amf::Zero => Decoder::amf0(bytes),
         Amf::Three => Decoder::amf3(bytes),

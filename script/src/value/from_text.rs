@@ -1,10 +1,11 @@
 //! JSON, XML-RPC, XML and query strings to Lua (CNV-20..35).
 
-use mlua::{Function, Lua, Table, Value};
+use mlua::{Lua, Value};
 use ramona_formats as formats;
 use ramona_formats::{Document, Kind};
 
 use super::from_amf::{MAX_VALUES, Tables, Typed};
+use crate::core::Hooks;
 use crate::host::Format;
 
 /// Reads a whole text, of which nothing is handed on yet. JSON of a message must be an array or an
@@ -28,20 +29,16 @@ pub(crate) fn read(format: Format, is_message: bool, text: &[u8]) -> Result<Docu
     Ok(document)
 }
 
-/// Hands the values of a text to Lua and answers what was wrong, if anything. `dom` is the
-/// metatable of the elements of an XML document.
+/// Hands the values of a text to Lua and answers what was wrong, if anything.
 pub(crate) fn values(
     lua: &Lua,
-    date: &Function,
-    dom: &Table,
+    hooks: &Hooks,
     typed: Typed<'_>,
     document: &mut Document,
     values: &mut Vec<Value>,
 ) -> Option<String> {
-    let mut tables = Tables::new(lua, date, typed);
-    if document.kind() == Kind::XmlDom {
-        tables = tables.with_meta(dom);
-    }
+    let is_dom = document.kind() == Kind::XmlDom;
+    let mut tables = Tables::new(lua, hooks, typed).for_document(is_dom);
     let mut problem = None;
     loop {
         if values.len() >= MAX_VALUES && document.remaining() > 0 {

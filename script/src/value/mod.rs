@@ -1,5 +1,6 @@
 //! Values between Lua and the formats of messages.
 
+mod external;
 pub(crate) mod from_amf;
 pub(crate) mod from_text;
 pub(crate) mod text;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::fmt::Write;
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, LuaString, Table, Value};
 use ramona_amf::{Amf3Encoder, EncodeError, MAX_DEPTH};
 
 /// Tables that a message without references may hold: shared tables are written each time there,
@@ -18,18 +18,29 @@ pub(crate) struct Marks {
     time: LuaString,
     type_name: LuaString,
     mode: LuaString,
+    write: LuaString,
+    read: LuaString,
+    /// Runs `__writeExternal` of an object (BIO-01).
+    write_external: Function,
     /// Metatables of engine objects and environments, which cannot be serialized (GEN-19).
     engine: HashSet<*const c_void>,
 }
 
 impl Marks {
-    pub(crate) fn new(lua: &Lua, engine: HashSet<*const c_void>) -> mlua::Result<Self> {
+    pub(crate) fn new(
+        lua: &Lua,
+        engine: HashSet<*const c_void>,
+        write_external: Function,
+    ) -> mlua::Result<Self> {
         Ok(Self {
             raw: lua.create_string("__raw")?,
             size: lua.create_string("__size")?,
             time: lua.create_string("__time")?,
             type_name: lua.create_string("__type")?,
             mode: lua.create_string("__mode")?,
+            write: lua.create_string("__writeExternal")?,
+            read: lua.create_string("__readExternal")?,
+            write_external,
             engine,
         })
     }
@@ -101,6 +112,8 @@ pub(super) enum Shape {
     Dictionary,
     Date(f64),
     Typed(LuaString),
+    /// Typed, with a writer of its own (BIO-01).
+    External(LuaString),
     /// Length, and whether there are other keys.
     Array(usize, bool),
     Object,
@@ -202,6 +215,10 @@ impl<'m> Walk<'m> {
             _ if !self.enter(pointer, depth) => out.null(),
             Shape::Dictionary => {
                 self.amf3_dictionary(out, table, depth)?;
+                self.ancestors.pop();
+            }
+            Shape::External(name) => {
+                self.amf3_external(out, table, &name, depth)?;
                 self.ancestors.pop();
             }
             Shape::Array(len, others) => {
@@ -352,6 +369,15 @@ impl<'m> Walk<'m> {
         }
     }
 
+    pub(super) fn write_external(&self) -> &'m Function {
+        &self.marks.write_external
+    }
+
+    /// The table has this place among the containers of the message.
+    pub(super) fn remember3(&mut self, table: &Table, index: u32) {
+        self.amf3.insert(table.to_pointer(), index);
+    }
+
     pub(super) fn is_dictionary(&self, table: &Table) -> mlua::Result<bool> {
         let size = table.raw_get::<Value>(&self.marks.size)?;
         Ok(matches!(size, Value::Integer(_) | Value::Number(_)))
@@ -383,7 +409,10 @@ impl<'m> Walk<'m> {
         if let Value::String(name) = table.raw_get::<Value>(&self.marks.type_name)?
             && !name.as_bytes().is_empty()
         {
-            return Ok(Shape::Typed(name));
+            return Ok(match table.raw_get::<Value>(&self.marks.write)? {
+                Value::Function(_) => Shape::External(name),
+                _ => Shape::Typed(name),
+            });
         }
         let len = table.raw_len();
         let mut others = false;
@@ -439,7 +468,9 @@ impl<'m> Walk<'m> {
                 }
             };
             if !self.can_serialize(&value) {
-                self.notes.omitted += 1;
+                let is_external =
+                    self.is_mark(&key, &self.marks.write) || self.is_mark(&key, &self.marks.read);
+                self.notes.omitted += usize::from(!is_external);
                 return Ok(());
             }
             write(self, name, &value)

@@ -66,7 +66,7 @@ impl Walk<'_> {
         let shape = self.shape(table)?;
         match shape {
             Shape::Date(ms) => out.date(ms),
-            Shape::Bytes(_) | Shape::Dictionary | Shape::Array(_, true) => {
+            Shape::Bytes(_) | Shape::Dictionary | Shape::External(_) | Shape::Array(_, true) => {
                 self.notes.switched += 1;
                 self.amf3(&mut out.switch_to_amf3(), value, depth)?;
             }
@@ -149,7 +149,9 @@ impl Walk<'_> {
             return Ok(false);
         }
         match self.shape(table)? {
-            Shape::Bytes(_) | Shape::Dictionary | Shape::Array(_, true) => return Ok(true),
+            Shape::Bytes(_) | Shape::Dictionary | Shape::External(_) | Shape::Array(_, true) => {
+                return Ok(true);
+            }
             Shape::Date(_) | Shape::Empty => return Ok(false),
             Shape::Typed(_) | Shape::Array(_, false) | Shape::Object => {}
         }

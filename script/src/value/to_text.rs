@@ -69,7 +69,7 @@ impl Walk<'_> {
         }
         let begun = match &shape {
             Shape::Array(len, mixed) => out.begin_array(*len, *mixed),
-            Shape::Typed(name) => out.begin_object(Some(&name.as_bytes())),
+            Shape::Typed(name) | Shape::External(name) => out.begin_object(Some(&name.as_bytes())),
             Shape::Empty => out.begin_array(0, false),
             _ => out.begin_object(None),
         };

@@ -194,6 +194,32 @@ impl<'a> Amf3Encoder<'a> {
         self.end();
     }
 
+    /// Begins an externalizable object, whose body only its type knows (AMF3 §3.12): any
+    /// [`external_bytes`](Self::external_bytes) and values, then
+    /// [`end_external`](Self::end_external). Its class is written in full each time.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooDeep`], [`EncodeError::TooLong`].
+    pub fn begin_external(&mut self, type_name: &[u8]) -> Result<u32, EncodeError> {
+        let name_header = length_header(type_name.len())?;
+        let index = self.begin()?;
+        self.tables.get().count_class();
+        // Inline object, inline traits, externalizable.
+        self.out.extend_from_slice(&[marker::OBJECT, 0b0111]);
+        self.string_body(type_name, name_header);
+        Ok(index)
+    }
+
+    /// Writes bytes of the body of an externalizable object as they are.
+    pub fn external_bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Ends the externalizable object; writes nothing.
+    pub fn end_external(&mut self) {
+        self.end();
+    }
+
     /// Begins a dictionary of exactly `len` entries: key value and value for each, then
     /// [`end_dictionary`](Self::end_dictionary).
     ///

@@ -52,6 +52,11 @@ impl EncoderTables {
         }
     }
 
+    /// A class that is not written again by reference.
+    pub(crate) fn count_class(&mut self) {
+        self.next_traits = self.next_traits.saturating_add(1);
+    }
+
     /// The class of dynamic objects of this name, without sealed members.
     #[inline]
     pub(crate) fn class(&mut self, type_name: &[u8]) -> ClassHeader {

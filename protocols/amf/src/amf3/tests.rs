@@ -272,6 +272,27 @@ fn an_array_collection_is_its_inner_array() {
 }
 
 #[test]
+fn an_externalizable_object_is_written_with_its_class() {
+    let mut bytes = Vec::new();
+    let mut encoder = Amf3Encoder::new(&mut bytes);
+    for _ in 0..2 {
+        let index = encoder.begin_external(b"Foo").unwrap();
+        encoder.external_bytes(&[0xAB]);
+        encoder.reference(index);
+        encoder.end_external();
+    }
+    // The class of a typed object comes third in the table of classes.
+    for _ in 0..2 {
+        encoder.begin_object(Some(b"A")).unwrap();
+        encoder.end_object();
+    }
+    let foo = [0x0A, 0x07, 0x07, b'F', b'o', b'o', 0xAB, 0x0A];
+    let expected =
+        [&foo[..], &[0x00], &foo[..], &[0x02, 0x0A, 0x0B, 0x03, b'A', 0x01, 0x0A, 0x09, 0x01]];
+    assert_eq!(bytes, expected.concat());
+}
+
+#[test]
 fn other_externalizable_types_are_named() {
     let type_name = b"Foo".as_slice().into();
     assert_eq!(error("0a 07 07 466f6f 00"), DecodeError::Externalizable { type_name, offset: 6 });
