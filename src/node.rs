@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ramona_actors::{
     ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmfpConfig, RtmpConfig, ScriptConfig,
-    ServersConfig, StartError,
+    ServersConfig, StartError, WebSocketConfig,
 };
 use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
 use ramona_media::{CacheLimits, QueueLimits};
@@ -59,6 +59,13 @@ pub fn node_config(config: &Config) -> NodeConfig {
         host: config.host.clone(),
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
         http_session: HttpConfig { timeout: config.http.timeout },
+        websocket_session: WebSocketConfig {
+            session: ramona_websocket::SessionConfig {
+                timeout: config.websocket.timeout,
+                ..ramona_websocket::SessionConfig::default()
+            },
+            client: client_config(config, "WebSocket"),
+        },
         servers: servers.and_then(|address| port(address, "servers.port")),
         servers_config: ServersConfig {
             targets: config.servers.targets.clone(),

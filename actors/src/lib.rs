@@ -37,6 +37,7 @@ mod services;
 mod text;
 mod transport;
 mod udp;
+mod websocket_session;
 pub mod worker;
 
 pub use client_session::ClientConfig;
@@ -48,3 +49,4 @@ pub use rtmfp_session::RtmfpConfig;
 pub use rtmp_session::RtmpConfig;
 pub use script_bridge::ScriptConfig;
 pub use servers::ServersConfig;
+pub use websocket_session::WebSocketConfig;

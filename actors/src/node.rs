@@ -1,7 +1,7 @@
 //! Node: opens the ports, starts every other actor, stops them in order.
 //!
 //! ```text
-//! Node ─┬─ Worker × arbiters ── RtmpSession*, HttpSession*, ServerConnection*
+//! Node ─┬─ Worker × arbiters ── RtmpSession*, HttpSession*, WebSocketSession*, ServerConnection*
 //!       ├─ ScriptBridge (an arbiter of its own)
 //!       ├─ Directory ── Publication* (on the workers' arbiters)
 //!       ├─ Listener × (RTMP, HTTP) ── give sockets to workers
@@ -41,6 +41,7 @@ use crate::rtmp_session::{self, RtmpConfig};
 use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
 use crate::servers::{Servers, ServersConfig, StopServers};
 use crate::services::{Ids, Services};
+use crate::websocket_session::WebSocketConfig;
 use crate::worker::{StartSession, StopSessions, Worker, WorkerHandle};
 
 /// Connections that may wait for `accept`.
@@ -71,6 +72,8 @@ pub struct NodeConfig {
     pub http: Option<Port>,
     /// HTTP sessions.
     pub http_session: HttpConfig,
+    /// WebSocket sessions, which begin at the HTTP port.
+    pub websocket_session: WebSocketConfig,
     /// Port for links of other nodes.
     pub servers: Option<Port>,
     /// Links.
@@ -188,6 +191,7 @@ impl Node {
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
             http: config.http_session.clone(),
+            websocket: config.websocket_session.clone(),
             socket_buffer: config.socket_buffer,
         });
         late.set(services.directory.clone(), services.groups.clone());
@@ -261,6 +265,7 @@ impl Node {
         while alive(ActorKind::RtmpSession)
             + alive(ActorKind::RtmfpSession)
             + alive(ActorKind::HttpSession)
+            + alive(ActorKind::WebSocketSession)
             + alive(ActorKind::ServerConnection)
             > 0
             && waited.elapsed() < STOP_STEP

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Ticketed;
 use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_session::RtmpConfig;
+use crate::websocket_session::WebSocketConfig;
 
 /// Numbers that name things of one node; never reused.
 #[derive(Debug, Default)]
@@ -64,6 +65,8 @@ pub(crate) struct Services {
     pub(crate) rtmfp: RtmfpConfig,
     /// How RTMP sessions behave.
     pub rtmp: RtmpConfig,
+    /// How WebSocket sessions behave.
+    pub(crate) websocket: WebSocketConfig,
     /// How HTTP sessions behave.
     pub http: HttpConfig,
     /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.

@@ -21,6 +21,7 @@ use crate::messages::rtmfp::{Datagrams, ToRtmfpSession};
 use crate::metrics::{ActorKind, Alive, Metrics, Protocol};
 use crate::outbox::{Backlog, Outbox, Ticketed};
 use crate::rtmfp_session::RtmfpHub;
+use crate::websocket_session::Texts;
 
 /// Batches of all publications that may wait for one worker. A batch holds what one read of a
 /// publisher's socket held; at 10,000 batches a second this is six seconds of a stopped arbiter.
@@ -102,6 +103,8 @@ pub(crate) struct Local {
     /// Counts batches: [`Containers`] are made once per turn.
     turn: Rc<Cell<u64>>,
     http: RefCell<Option<Rc<HttpService>>>,
+    /// Data messages as WebSocket viewers get them.
+    pub(crate) texts: RefCell<Texts>,
     /// Read buffer of all sessions here: a session reads, then leaves it empty.
     pub(crate) scratch: RefCell<Box<[u8]>>,
 }
@@ -123,6 +126,7 @@ impl Local {
             containers: RefCell::default(),
             turn: Rc::default(),
             http: RefCell::default(),
+            texts: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BUFFER].into()),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! - [`TestNode`] runs a node on a thread of its own, in a folder of its own, on free ports;
 //!   [`Program`] runs the real binary.
-//! - [`RtmpClient`] and [`RtmfpClient`] publish, play and call; [`Stranger`] sends any bytes; [`Proxy`] stands
+//! - [`RtmpClient`] and [`RtmfpClient`] publish, play and call; [`WebSocketClient`] sends and
+//!   receives; [`Stranger`] and [`RawWebSocket`] send any bytes; [`Proxy`] stands
 //!   between two nodes and swallows or cuts.
 //! - [`ffmpeg`] publishes and plays real streams; [`flv`] reads what it wrote.
 //! - Waits are on conditions, with a deadline ([`wait`]); what fails prints the logs of its node.
@@ -22,6 +23,7 @@ mod proxy;
 mod stage;
 mod stranger;
 pub mod wait;
+mod websocket;
 
 pub use client::{
     ClientOptions, Machine, NetClient, Path, Play, RtmfpClient, RtmfpOptions, RtmpClient, text,
@@ -33,3 +35,4 @@ pub use program::{Program, free_port};
 pub use proxy::Proxy;
 pub use stage::Stage;
 pub use stranger::Stranger;
+pub use websocket::{RawWebSocket, WebSocketClient, frame_header, masked_frame};

@@ -9,14 +9,62 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use bytes::Bytes;
 use ramona_media::{QueueLimits, ViewerGate};
-use ramona_rtmp::{Event, NetConnection, StreamId};
-use ramona_script::{ClientId, MediaQos};
+use ramona_rtmp::{Connect, Event, PublishRefusal, StreamId};
+use ramona_script::{CallOutcome, ClientId, ClientMessage, Format, MediaQos, Refusal};
 use tracing::Span;
 
 use super::ClientSession;
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Protocol};
 use crate::worker::Viewer;
+
+/// What a client wants of the node.
+pub(crate) enum Wish {
+    /// What NetConnection and NetStream know.
+    Net(Event),
+    /// A message that names its function itself, or none (WSK-01).
+    Message {
+        /// Comes back with the result.
+        transaction: f64,
+        /// As it came.
+        body: Bytes,
+        /// Of the message and of its result.
+        format: Format,
+    },
+    /// The connection is over, with a protocol that has its own reasons.
+    Closed {
+        /// In words.
+        reason: String,
+        /// Whether the client broke the protocol or a limit.
+        is_protocol_error: bool,
+    },
+}
+
+/// What the node tells a client.
+pub(crate) enum Reply {
+    /// `onConnection` accepted it, with these members of an info object.
+    ConnectAccepted(Bytes),
+    /// It did not.
+    ConnectRefused(Refusal),
+    /// A call or a message was handled.
+    Called { transaction: f64, outcome: CallOutcome },
+    /// A script wrote.
+    Written(ClientMessage),
+    /// A script closed the client (WRI-07).
+    Close(u32),
+    /// The node stops.
+    Shutdown,
+    /// It may publish.
+    PublishAccepted(StreamId),
+    /// It may not.
+    PublishRefused(StreamId, PublishRefusal),
+    /// It may play; whether it may read decoded audio and video samples (LIS-06).
+    PlayAccepted { stream: StreamId, audio: bool, video: bool },
+    /// It may not.
+    PlayRefused(StreamId, Bytes),
+    /// A script ended its publication (PUB-05), with `NetStream.<code>` and a description.
+    PublicationClosed { stream: StreamId, status: Option<(Bytes, Bytes)> },
+}
 
 /// The transport of one client: its protocol machine, its bytes, its viewers. Shared between the
 /// session's actor and its viewers, all on one arbiter; methods take `&self` and do not nest.
@@ -29,17 +77,21 @@ pub(crate) trait Carrier: Unpin + 'static {
     const PROTOCOL: &'static str;
     /// Its protocol in the counters of media.
     const MEDIA: Protocol;
+    /// What a script's writer writes.
+    const FORMAT: Format;
 
     /// The span of a session's log lines.
     fn span(client: ClientId, peer: SocketAddr) -> Span;
-    /// Accepts the pending connect.
-    fn accept_connect(&self, info: &[u8]);
-    /// Speaks through the commands' state machine, then sends what it has to say.
-    fn speak(&self, speak: impl FnOnce(&mut NetConnection));
+    /// Tells the client, in the words of its protocol.
+    fn say(&self, reply: Reply);
     /// Sends what the machine has to send and keeps its events.
     fn drain(&self);
-    /// The next event that [`drain`](Self::drain) kept.
-    fn next_event(&self) -> Option<Event>;
+    /// The next wish that [`drain`](Self::drain) kept.
+    fn next_wish(&self) -> Option<Wish>;
+    /// The application of the connect does not exist: what to connect to instead (HTT-01).
+    fn connect_elsewhere(&self) -> Option<Connect> {
+        None
+    }
     /// Whether a decision is open and no input is taken.
     fn is_waiting(&self) -> bool;
     /// Takes input that waited for a decision.

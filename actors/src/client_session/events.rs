@@ -10,15 +10,15 @@ use bytes::Bytes;
 use ramona_amf::Value;
 use ramona_media::MediaFrame;
 use ramona_rtmp as rtmp;
-use ramona_rtmp::{CloseKind, Event, NetConnection, PublishRefusal, RejectCode, StreamId};
+use ramona_rtmp::{Event, PublishRefusal, StreamId};
 use ramona_script::{
-    Accepted, CallOutcome, ClientInfo, ClientMessage, Format, ListenerId, ListenerInfo, MediaQos,
-    PublicationId, PublicationInfo, PublishError, Refusal,
+    Accepted, ClientInfo, ListenerId, ListenerInfo, MediaQos, PublicationId, PublicationInfo,
+    PublishError, Refusal,
 };
 use smallvec::SmallVec;
 use tracing::{debug, info, trace, warn};
 
-use super::{Carrier, ClientSession, Held, Playing, Publishing, State};
+use super::{Carrier, ClientSession, Held, Playing, Publishing, Reply, State, Wish};
 use crate::messages::client::ToSession;
 use crate::messages::media::PublishBatch;
 use crate::messages::script::ToScript;
@@ -32,7 +32,32 @@ const TOO_MANY_NAMES: &str = "too many stream names are in use";
 pub(crate) type Frames = SmallVec<[(StreamId, Vec<MediaFrame>); 1]>;
 
 impl<C: Carrier> ClientSession<C> {
-    pub(super) fn on_event(&mut self, event: Event, frames: &mut Frames, ctx: &mut Context<Self>) {
+    pub(super) fn on_wish(&mut self, wish: Wish, frames: &mut Frames, ctx: &mut Context<Self>) {
+        match wish {
+            Wish::Net(event) => self.on_event(event, frames, ctx),
+            Wish::Message { transaction, body, format } => {
+                self.flush_frames(frames, ctx);
+                let bytes = body.len() + 64;
+                let client = self.client;
+                let message = ToScript::Message { client, transaction, body, format };
+                self.tell_script(message, bytes, ctx);
+            }
+            Wish::Closed { reason, is_protocol_error } => {
+                self.flush_frames(frames, ctx);
+                self.on_closed(&reason, is_protocol_error, ctx);
+            }
+        }
+    }
+
+    fn on_closed(&mut self, reason: &str, is_protocol_error: bool, ctx: &mut Context<Self>) {
+        if is_protocol_error {
+            self.services.metrics.protocol_errors.fetch_add(1, Relaxed);
+            warn!(reason, "the peer broke the protocol");
+        }
+        self.close(ctx, reason);
+    }
+
+    fn on_event(&mut self, event: Event, frames: &mut Frames, ctx: &mut Context<Self>) {
         if let Event::Media { stream, frame } = event {
             trace!(kind = ?frame.kind, time = frame.timestamp_ms, "frame");
             match frames.iter_mut().find(|(known, _)| *known == stream) {
@@ -76,7 +101,7 @@ impl<C: Carrier> ClientSession<C> {
                 let bytes = name.len() + args.len() + 64;
                 // Sliced out of a read buffer they would keep all of it while the script is busy.
                 let (name, args) = (Bytes::copy_from_slice(&name), Bytes::copy_from_slice(&args));
-                let format = Format::Amf0;
+                let format = C::FORMAT;
                 let call = ToScript::Call { client, transaction, name, args, format };
                 self.tell_script(call, bytes, ctx);
             }
@@ -85,11 +110,7 @@ impl<C: Carrier> ClientSession<C> {
                 self.stats.ping_ms.store(ms, Relaxed);
             }
             Event::Closed(reason) => {
-                if reason.is_protocol_error() {
-                    self.services.metrics.protocol_errors.fetch_add(1, Relaxed);
-                    warn!(%reason, "the peer broke the protocol");
-                }
-                self.close(ctx, &reason.to_string());
+                self.on_closed(&reason.to_string(), reason.is_protocol_error(), ctx);
             }
             Event::Media { .. } => {}
         }
@@ -102,7 +123,7 @@ impl<C: Carrier> ClientSession<C> {
             raw_id: self.raw_id,
             address: self.peer.to_string(),
             protocol: C::PROTOCOL,
-            format: Format::Amf0,
+            format: C::FORMAT,
             path: connect.path,
             query: connect.query,
             properties: object_members(&Value::Object(connect.properties)),
@@ -134,14 +155,14 @@ impl<C: Carrier> ClientSession<C> {
             }
             Err(PublishError::AlreadyPublishing) => {
                 info!(name = %shown(&name), "publish refused: the name is publishing already");
-                self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::BadName));
+                self.carrier.say(Reply::PublishRefused(stream, PublishRefusal::BadName));
             }
             Err(PublishError::Refused) => {
                 self.services.metrics.connections_refused.fetch_add(1, Relaxed);
                 warn!(name = %shown(&name), "publish refused: {TOO_MANY_NAMES}");
                 let refusal =
                     PublishRefusal::Refused(Bytes::from_static(TOO_MANY_NAMES.as_bytes()));
-                self.carrier.speak(|m| m.refuse_publish(stream, &refusal));
+                self.carrier.say(Reply::PublishRefused(stream, refusal));
             }
         }
     }
@@ -156,7 +177,7 @@ impl<C: Carrier> ClientSession<C> {
     ) {
         if self.playing.values().any(|playing| playing.name == name) {
             let text = [b"Already subscribed to ", &name[..]].concat();
-            return self.carrier.speak(|m| m.refuse_play(stream, &text));
+            return self.carrier.say(Reply::PlayRefused(stream, text.into()));
         }
         let listener = self.services.ids.listener();
         let name = Bytes::copy_from_slice(&name);
@@ -216,35 +237,20 @@ impl<C: Carrier> ClientSession<C> {
 
     pub(super) fn on_message(&mut self, message: ToSession, ctx: &mut Context<Self>) {
         match message {
-            ToSession::Connected(decision) => self.on_connected(decision),
+            ToSession::Connected(decision) => self.on_connected(decision, ctx),
             ToSession::Published { run, decision } => self.on_published(run, decision, ctx),
             ToSession::Subscribed { listener, decision } => {
                 self.on_subscribed(listener, decision);
             }
-            ToSession::Called { transaction, outcome } => self.carrier.speak(|m| match outcome {
-                CallOutcome::Values(values) | CallOutcome::Raw(values) => {
-                    if let Err(error) = m.answer_call(transaction, &values) {
-                        warn!(%error, "result of a call not sent");
-                        m.fail_call(transaction, b"the result is too long");
-                    }
-                }
-                CallOutcome::Nothing => {}
-                CallOutcome::Failed(text) | CallOutcome::Unknown(text) => {
-                    m.fail_call(transaction, &text);
-                }
-            }),
+            ToSession::Called { transaction, outcome } => {
+                self.carrier.say(Reply::Called { transaction, outcome });
+            }
             ToSession::Write { messages, ticket: _ticket } => {
                 for message in messages {
-                    self.carrier.speak(|m| write(m, message));
+                    self.carrier.say(Reply::Written(message));
                 }
             }
-            ToSession::Close { code } => self.carrier.speak(|m| {
-                m.close(match code {
-                    0 => CloseKind::Normal,
-                    1 => CloseKind::IdleTimeout,
-                    _ => CloseKind::AppShutdown,
-                });
-            }),
+            ToSession::Close { code } => self.carrier.say(Reply::Close(code)),
             ToSession::SetListener { listener, audio, video, sample_access } => {
                 self.set_listener(listener, audio, video, sample_access);
             }
@@ -252,12 +258,12 @@ impl<C: Carrier> ClientSession<C> {
             ToSession::Members { join, members } => C::members(self, join, &members),
             ToSession::Poke => {}
             ToSession::Broken(reason) => return self.close(ctx, &reason),
-            ToSession::Shutdown => self.carrier.speak(|m| m.close(CloseKind::AppShutdown)),
+            ToSession::Shutdown => self.carrier.say(Reply::Shutdown),
         }
         self.resume(ctx);
     }
 
-    fn on_connected(&mut self, decision: Result<Accepted, Refusal>) {
+    fn on_connected(&mut self, decision: Result<Accepted, Refusal>, ctx: &mut Context<Self>) {
         match decision {
             Ok(accepted) => {
                 self.state = State::Open;
@@ -273,15 +279,16 @@ impl<C: Carrier> ClientSession<C> {
                         _ => warn!(timeout, "timeout of onConnection ignored: not 1..1000000"),
                     }
                 }
-                self.carrier.accept_connect(&accepted.info);
+                self.carrier.say(Reply::ConnectAccepted(accepted.info));
             }
             Err(refusal) => {
-                let (code, text) = match refusal {
-                    Refusal::Rejected(text) => (RejectCode::Rejected, text),
-                    Refusal::InvalidApp(text) => (RejectCode::InvalidApp, text),
-                };
-                info!(reason = %shown(&text), "client refused");
-                self.carrier.speak(|m| m.reject_connect(code, &text));
+                if matches!(refusal, Refusal::InvalidApp(_))
+                    && let Some(connect) = self.carrier.connect_elsewhere()
+                {
+                    return self.on_connect(connect, ctx);
+                }
+                info!(reason = %shown(&text_of(&refusal)), "client refused");
+                self.carrier.say(Reply::ConnectRefused(refusal));
             }
         }
     }
@@ -305,15 +312,15 @@ impl<C: Carrier> ClientSession<C> {
                     protocol: C::MEDIA,
                     publisher,
                 });
-                self.carrier.speak(|m| m.accept_publish(stream));
+                self.carrier.say(Reply::PublishAccepted(stream));
             }
             Err(refusal) => {
                 if let Some(publishing) = self.publishing.remove(&stream) {
                     self.end_publishing(publishing);
                 }
-                let text = text_of(refusal);
+                let text = text_of(&refusal);
                 info!(reason = %shown(&text), "publish refused");
-                self.carrier.speak(|m| m.refuse_publish(stream, &PublishRefusal::Refused(text)));
+                self.carrier.say(Reply::PublishRefused(stream, PublishRefusal::Refused(text)));
             }
         }
     }
@@ -330,8 +337,7 @@ impl<C: Carrier> ClientSession<C> {
                     let control = subscription.control.clone();
                     self.local.attach(subscription.key, listener, viewer);
                     playing.subscription = Some(subscription);
-                    // The welcome tells whether it runs and brings the cached group.
-                    self.carrier.speak(|m| m.accept_play(stream, false, audio, video));
+                    self.carrier.say(Reply::PlayAccepted { stream, audio, video });
                     control.do_send(join);
                     return;
                 }
@@ -341,11 +347,11 @@ impl<C: Carrier> ClientSession<C> {
                     Bytes::from_static(TOO_MANY_NAMES.as_bytes())
                 }
             },
-            Err(refusal) => text_of(refusal),
+            Err(refusal) => text_of(&refusal),
         };
         info!(reason = %shown(&refusal), "play refused");
         self.playing.remove(&stream);
-        self.carrier.speak(|m| m.refuse_play(stream, &refusal));
+        self.carrier.say(Reply::PlayRefused(stream, refusal));
     }
 
     fn set_listener(
@@ -371,9 +377,7 @@ impl<C: Carrier> ClientSession<C> {
         if let Some(publishing) = self.publishing.remove(&stream) {
             self.end_publishing(publishing);
         }
-        let (code, text) = status.unzip();
-        let text = text.unwrap_or_default();
-        self.carrier.speak(|m| m.close_stream_with_status(stream, code.as_deref(), &text));
+        self.carrier.say(Reply::PublicationClosed { stream, status });
     }
 
     fn gate(&self, stream: StreamId, change: impl FnOnce(&mut ramona_media::ViewerGate)) {
@@ -383,24 +387,9 @@ impl<C: Carrier> ClientSession<C> {
     }
 }
 
-fn write(machine: &mut NetConnection, message: ClientMessage) {
-    let sent = match message {
-        ClientMessage::Invocation { name, args, .. } => machine.invoke(&name, &args),
-        ClientMessage::Message { values, .. } => machine.write_message(&values),
-        ClientMessage::Raw { data } => machine.write_raw(&data),
-        ClientMessage::Status { code, description } => {
-            machine.status(None, &code, &description);
-            Ok(())
-        }
-    };
-    if let Err(error) = sent {
-        warn!(%error, "message of a script not sent");
-    }
-}
-
-fn text_of(refusal: Refusal) -> Bytes {
+fn text_of(refusal: &Refusal) -> Bytes {
     match refusal {
-        Refusal::Rejected(text) | Refusal::InvalidApp(text) => text,
+        Refusal::Rejected(text) | Refusal::InvalidApp(text) => text.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! ClientSession: one client connection above its transport, whatever carries it.
 //!
-//! The same code serves RTMP and RTMFP: a [`Carrier`] brings the transport, its timers and the
+//! The same code serves RTMP, RTMFP and WebSocket: a [`Carrier`] brings the transport, its timers and the
 //! way to write media; here is what a client may do.
 //!
 //! - It asks the script bridge whether its client may connect, publish and play, and goes on when
@@ -12,6 +12,7 @@
 
 mod carrier;
 mod events;
+mod flash;
 mod numbers;
 
 use std::collections::HashMap;
@@ -27,8 +28,9 @@ use ramona_rtmp::StreamId;
 use ramona_script::{ClientId, ClientStats, ListenerId, PublicationInfo};
 use tracing::{Span, debug, info};
 
-pub(crate) use carrier::Carrier;
+pub(crate) use carrier::{Carrier, Reply, Wish};
 pub(crate) use events::Frames;
+pub(crate) use flash::say as say_flash;
 pub(crate) use numbers::ViewerNumbers;
 
 use crate::directory::{Claim, Subscription};
@@ -156,6 +158,11 @@ impl<C: Carrier> ClientSession<C> {
         })
     }
 
+    /// Why it ends, once it does.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
         self.services.metrics.clone()
     }
@@ -170,8 +177,8 @@ impl<C: Carrier> ClientSession<C> {
         let mut frames = Frames::default();
         while self.held.is_empty() {
             self.carrier.drain();
-            let Some(event) = self.carrier.next_event() else { break };
-            self.on_event(event, &mut frames, ctx);
+            let Some(wish) = self.carrier.next_wish() else { break };
+            self.on_wish(wish, &mut frames, ctx);
             if self.state == State::Closing {
                 break;
             }

@@ -12,16 +12,18 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{COOKIE, ContentType};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::Message;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 use ramona_script::{ClientId, ClientInfo, Format, Refusal};
+use ramona_websocket::Input;
 use tracing::{debug, info};
 
 use super::{Container, Framing, LiveBody, NoPlay, Play, Playing, State, respond, subscribe};
 use crate::http_session::{Connection, End};
 use crate::messages::script::ToScript;
 use crate::outbox::{Backlog, Offer, Outbox};
+use crate::websocket_session::shake_hands;
 
 /// Bytes of one client's events that may wait for the script.
 const CALL_BACKLOG: usize = 1 << 20;
@@ -85,11 +87,10 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
     let Some((connection, wanted)) = wanted(&request) else {
         return HttpResponse::NotFound().finish();
     };
-    let (response, session, mut messages) = match actix_ws::handle(&request, payload) {
+    let (mut incoming, response) = match shake_hands(&request, payload).await {
         Ok(agreed) => agreed,
         Err(error) => return error.into(),
     };
-    drop(session);
     let (playing, client) = match play(&request, &connection, wanted, Framing::WebSocket).await {
         Ok(playing) => playing,
         Err(refused) => return refused,
@@ -97,11 +98,16 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
     let playing = Rc::new(RefCell::new(playing));
     let player = Rc::downgrade(&playing);
     actix_rt::spawn(async move {
-        while let Some(message) = messages.recv().await {
-            match (message, player.upgrade()) {
-                (Ok(Message::Ping(payload)), Some(player)) => player.borrow().pong(&payload),
-                (Ok(Message::Close(_)) | Err(_), _) | (_, None) => break,
-                _ => {}
+        'player: while let Some(received) = incoming.next().await {
+            for input in received.inputs {
+                match (input, player.upgrade()) {
+                    (Input::Ping(payload), Some(player)) => player.borrow().pong(&payload),
+                    (Input::Close(_), _) | (_, None) => break 'player,
+                    _ => {}
+                }
+            }
+            if received.end.is_some() {
+                break;
             }
         }
         debug!("player left");

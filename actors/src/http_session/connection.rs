@@ -40,6 +40,7 @@ pub(crate) struct Connection {
     phase: Cell<Phase>,
     timeout: Cell<Duration>,
     stalled: Cell<Option<Instant>>,
+    is_upgraded: Cell<bool>,
     end: Cell<Option<End>>,
     reason: RefCell<String>,
     waker: RefCell<Option<Waker>>,
@@ -90,6 +91,7 @@ impl Connection {
             services,
             span,
             stalled: Cell::default(),
+            is_upgraded: Cell::default(),
             end: Cell::default(),
             reason: RefCell::default(),
             waker: RefCell::default(),
@@ -141,6 +143,15 @@ impl Connection {
     /// The last byte of a response was given to the socket's buffer.
     pub(super) fn end_request(&self) {
         self.phase.set(Phase::Idle(Instant::now()));
+    }
+
+    /// The connection is no more HTTP: whoever took it over knows when the node stops.
+    pub(crate) fn upgraded(&self) {
+        self.is_upgraded.set(true);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.is_upgraded.get()
     }
 
     /// Ends the connection; the first reason given counts.

@@ -152,6 +152,7 @@ impl Handler<ToSession> for HttpSession {
         let span = self.connection.span.clone();
         let _entered = span.enter();
         match message {
+            ToSession::Shutdown if self.connection.is_upgraded() => {}
             ToSession::Shutdown => self.connection.finish(End::Finish, "the node stops"),
             ToSession::Broken(reason) => self.connection.finish(End::Abort, &reason),
             ToSession::Connected(decision) => self.connection.live().connected(decision),

@@ -24,6 +24,7 @@ use super::status;
 use super::stream::HttpStream;
 use crate::http_live;
 use crate::services::Services;
+use crate::websocket_session::upgrade;
 
 /// What serves the connections of one worker.
 pub(crate) type HttpService =
@@ -52,6 +53,11 @@ pub(crate) async fn build(services: Arc<Services>) -> Option<Rc<HttpService>> {
                 .route(web::get().guard(guard::fn_guard(wants_websocket)).to(http_live::upgrade))
                 .route(web::get().to(http_live::serve))
                 .route(web::head().to(http_live::serve)),
+        )
+        .service(
+            web::resource("/{path:.*}")
+                .guard(guard::fn_guard(wants_websocket))
+                .route(web::get().to(upgrade)),
         )
         .default_service(web::to(serve));
     let app = actix_service::map_config(app, |()| AppConfig::default());

@@ -19,6 +19,8 @@ pub enum ActorKind {
     RtmpSession,
     /// One connection of the HTTP port.
     HttpSession,
+    /// One WebSocket connection, on top of one of the HTTP port.
+    WebSocketSession,
     /// The RTMFP port: datagrams, handshakes, introductions.
     RtmfpEndpoint,
     /// One RTMFP session.
@@ -39,11 +41,12 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RtmpListener,
         Self::HttpListener,
         Self::RtmpSession,
         Self::HttpSession,
+        Self::WebSocketSession,
         Self::RtmfpEndpoint,
         Self::RtmfpSession,
         Self::Group,
@@ -61,6 +64,7 @@ impl ActorKind {
             Self::HttpListener => "http_listener",
             Self::RtmpSession => "rtmp_session",
             Self::HttpSession => "http_session",
+            Self::WebSocketSession => "websocket_session",
             Self::RtmfpEndpoint => "rtmfp_endpoint",
             Self::RtmfpSession => "rtmfp_session",
             Self::Group => "group",
@@ -122,7 +126,7 @@ pub enum Protocol {
     Rtmfp,
     /// FLV and transport streams over HTTP.
     Http,
-    /// FLV over WebSocket.
+    /// WebSocket.
     WebSocket,
     /// Publications that a script feeds (`mona:publish`).
     Script,

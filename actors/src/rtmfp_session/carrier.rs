@@ -14,7 +14,7 @@ use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmfp::{Address, PeerId, SessionId};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{CloseKind, NetConnection, StreamId};
-use ramona_script::{ClientId, MediaQos};
+use ramona_script::{ClientId, Format, MediaQos};
 use ramona_tc as tc;
 use ramona_tc::{Connection, GroupJoin};
 use tracing::{Span, debug, info, info_span};
@@ -22,7 +22,7 @@ use tracing::{Span, debug, info, info_span};
 use super::RtmfpSession;
 use super::hub::RtmfpHub;
 use super::viewer::RtmfpViewer;
-use crate::client_session::Carrier;
+use crate::client_session::{Carrier, Reply, Wish, say_flash};
 use crate::messages::client::ToSession;
 use crate::messages::group::GroupId;
 use crate::messages::rtmfp::ToEndpoint;
@@ -150,6 +150,12 @@ impl RtmfpCarrier {
         self.drain();
     }
 
+    /// Speaks through the commands' state machine, then sends what it has to say.
+    pub(super) fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
+        speak(self.connection.borrow_mut().net(Instant::now()));
+        self.drain();
+    }
+
     fn next_own_event(&self) -> Option<tc::Event> {
         self.own_events.borrow_mut().pop_front()
     }
@@ -160,25 +166,24 @@ impl Carrier for RtmfpCarrier {
     const KIND: ActorKind = ActorKind::RtmfpSession;
     const PROTOCOL: &'static str = "RTMFP";
     const MEDIA: Protocol = Protocol::Rtmfp;
+    const FORMAT: Format = Format::Amf0;
 
     fn span(client: ClientId, peer: SocketAddr) -> Span {
         info_span!("rtmfp", client = client.0, %peer)
     }
 
-    fn accept_connect(&self, info: &[u8]) {
-        self.speak(|connection| connection.accept_connect(info));
-        let connection = self.connection.borrow();
-        let session = connection.session();
-        self.hub.endpoint.do_send(ToEndpoint::Connected {
-            session: self.id,
-            peer: session.peer_id(),
-            address: session.far_address(),
-        });
-    }
-
-    fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
-        speak(self.connection.borrow_mut().net(Instant::now()));
-        self.drain();
+    fn say(&self, reply: Reply) {
+        let is_accepted = matches!(reply, Reply::ConnectAccepted(_));
+        self.speak(|connection| say_flash(connection, reply));
+        if is_accepted {
+            let connection = self.connection.borrow();
+            let session = connection.session();
+            self.hub.endpoint.do_send(ToEndpoint::Connected {
+                session: self.id,
+                peer: session.peer_id(),
+                address: session.far_address(),
+            });
+        }
     }
 
     fn drain(&self) {
@@ -213,8 +218,8 @@ impl Carrier for RtmfpCarrier {
         self.hub.spoke();
     }
 
-    fn next_event(&self) -> Option<rtmp::Event> {
-        self.net_events.borrow_mut().pop_front()
+    fn next_wish(&self) -> Option<Wish> {
+        self.net_events.borrow_mut().pop_front().map(Wish::Net)
     }
 
     fn is_waiting(&self) -> bool {

@@ -14,13 +14,13 @@ use futures_util::stream;
 use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{NetConnection, StreamId};
-use ramona_script::{ClientId, MediaQos};
+use ramona_script::{ClientId, Format, MediaQos};
 use tokio::net::TcpStream;
 use tracing::{Span, info_span};
 
 use super::RtmpSession;
 use super::viewer::RtmpViewer;
-use crate::client_session::Carrier;
+use crate::client_session::{Carrier, Reply, Wish, say_flash};
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Protocol};
 use crate::services::epoch_ms;
@@ -55,6 +55,12 @@ impl RtmpCarrier {
             deadline: Cell::new(None),
         }
     }
+
+    /// Speaks through the commands' state machine, then sends what it has to say.
+    pub(super) fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
+        speak(self.machine.borrow_mut().connection_mut());
+        self.drain();
+    }
 }
 
 impl Carrier for RtmpCarrier {
@@ -62,19 +68,20 @@ impl Carrier for RtmpCarrier {
     const KIND: ActorKind = ActorKind::RtmpSession;
     const PROTOCOL: &'static str = "RTMP";
     const MEDIA: Protocol = Protocol::Rtmp;
+    const FORMAT: Format = Format::Amf0;
 
     fn span(client: ClientId, peer: SocketAddr) -> Span {
         info_span!("rtmp", client = client.0, %peer)
     }
 
-    fn accept_connect(&self, info: &[u8]) {
-        self.machine.borrow_mut().accept_connect(info);
-        self.drain();
-    }
-
-    fn speak(&self, speak: impl FnOnce(&mut NetConnection)) {
-        speak(self.machine.borrow_mut().connection_mut());
-        self.drain();
+    fn say(&self, reply: Reply) {
+        match reply {
+            Reply::ConnectAccepted(info) => {
+                self.machine.borrow_mut().accept_connect(&info);
+                self.drain();
+            }
+            reply => self.speak(|connection| say_flash(connection, reply)),
+        }
     }
 
     fn drain(&self) {
@@ -91,8 +98,8 @@ impl Carrier for RtmpCarrier {
         }
     }
 
-    fn next_event(&self) -> Option<rtmp::Event> {
-        self.events.borrow_mut().pop_front()
+    fn next_wish(&self) -> Option<Wish> {
+        self.events.borrow_mut().pop_front().map(Wish::Net)
     }
 
     fn is_waiting(&self) -> bool {

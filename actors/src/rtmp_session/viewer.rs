@@ -12,7 +12,7 @@ use ramona_script::MediaQos;
 use smallvec::SmallVec;
 
 use super::carrier::RtmpCarrier;
-use crate::client_session::{Carrier, ViewerNumbers};
+use crate::client_session::ViewerNumbers;
 use crate::messages::client::ToSession;
 use crate::metrics::Protocol;
 use crate::transport::{Inline, Piece};
