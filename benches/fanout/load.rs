@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::rtmp::{self, Reader};
 use super::stream::{self, Stamp, WARM_UP};
 use super::support::{Outcome, say};
+use super::{flv, rtmp};
 
 /// What is published and played.
 const NAME: &str = "bench";
@@ -28,8 +28,45 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Carrier {
     /// RTMP from the handshake on.
     Rtmp,
+    /// Published by RTMP, played by HTTP-FLV.
+    Flv,
     /// To the bare loop: nothing but messages; the publisher says their length in front.
     Bare,
+}
+
+impl Carrier {
+    /// A player; the name need not be running.
+    fn play(self, address: SocketAddr, name: &str) -> std::io::Result<(TcpStream, Reader)> {
+        match self {
+            Self::Rtmp => {
+                let (socket, reader) = rtmp::play(address, name)?;
+                Ok((socket, Reader::Chunks(reader)))
+            }
+            Self::Flv => {
+                let (socket, reader) = flv::play(address, name)?;
+                Ok((socket, Reader::Tags(reader)))
+            }
+            Self::Bare => {
+                let reader = rtmp::Reader::new(rtmp::CHUNK_SIZE as usize);
+                Ok((TcpStream::connect(address)?, Reader::Chunks(reader)))
+            }
+        }
+    }
+}
+
+/// Finds messages in what a player is sent.
+enum Reader {
+    Chunks(rtmp::Reader),
+    Tags(flv::Reader),
+}
+
+impl Reader {
+    fn read(&mut self, input: &[u8], on_message: impl FnMut(u8, &[u8])) -> std::io::Result<()> {
+        match self {
+            Self::Chunks(reader) => reader.read(input, on_message),
+            Self::Tags(reader) => reader.read(input, on_message),
+        }
+    }
 }
 
 /// What the viewers have seen, of messages after the warm-up.
@@ -56,13 +93,7 @@ impl Load {
         let failed = |error: std::io::Error| format!("the load failed: {error}");
         let mut sockets = Vec::new();
         for _ in 0..self.viewers {
-            let (socket, reader) = match self.carrier {
-                Carrier::Rtmp => rtmp::play(self.viewers_at, NAME).map_err(failed)?,
-                Carrier::Bare => {
-                    let socket = TcpStream::connect(self.viewers_at).map_err(failed)?;
-                    (socket, Reader::new(rtmp::CHUNK_SIZE as usize))
-                }
-            };
+            let (socket, reader) = self.carrier.play(self.viewers_at, NAME).map_err(failed)?;
             socket.set_nonblocking(true).map_err(failed)?;
             sockets.push((socket, reader));
         }
@@ -105,12 +136,12 @@ impl Load {
 
     fn try_publish(&self, clock: Instant) -> std::io::Result<()> {
         let mut socket = match self.carrier {
-            Carrier::Rtmp => rtmp::publish(self.publisher_at, NAME)?,
+            Carrier::Rtmp | Carrier::Flv => rtmp::publish(self.publisher_at, NAME)?,
             Carrier::Bare => TcpStream::connect(self.publisher_at)?,
         };
         socket.set_nodelay(true)?;
         let mut send = |bytes: Vec<u8>| match self.carrier {
-            Carrier::Rtmp => socket.write_all(&bytes),
+            Carrier::Rtmp | Carrier::Flv => socket.write_all(&bytes),
             Carrier::Bare => {
                 let length = (bytes.len() as u32).to_be_bytes();
                 socket.write_all(&[&length[..], &bytes].concat())
@@ -140,8 +171,8 @@ impl Load {
 }
 
 /// Players of a name that nobody publishes, until this process is ended.
-pub(crate) fn idle(address: SocketAddr, viewers: usize) -> Outcome<()> {
-    let played: Result<Vec<_>, _> = (0..viewers).map(|_| rtmp::play(address, "nobody")).collect();
+pub(crate) fn idle(carrier: Carrier, address: SocketAddr, viewers: usize) -> Outcome<()> {
+    let played: Result<Vec<_>, _> = (0..viewers).map(|_| carrier.play(address, "nobody")).collect();
     let sockets = played.map_err(|error| format!("idle viewers failed: {error}"))?;
     sleep(Duration::from_secs(2));
     say("ready");

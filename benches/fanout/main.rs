@@ -1,13 +1,14 @@
 //! Fan-out: what it costs to give one RTMP stream of 1 Mbit/s to many viewers.
 //!
-//! Three servers in the same run, in turn: the node, a bare `send` loop of the same bytes, and
-//! nginx with its RTMP module. Each is a process of its own, whose processor time is read; the
+//! Servers in the same run, in turn: the node, with RTMP viewers and with HTTP-FLV ones, a bare
+//! `send` loop of the same bytes, and nginx with its RTMP module. Each is a process of its own, whose processor time is read; the
 //! load is another one. Messages carry the time at which they were sent.
 //!
 //! The environment makes a run shorter or longer: `FANOUT_SECONDS`, `FANOUT_ROUNDS`,
 //! `FANOUT_VIEWERS` (that many only); `FANOUT_THREADS` is the node's `threads`.
 
 mod bare;
+mod flv;
 mod load;
 mod rtmp;
 mod stream;
@@ -52,7 +53,9 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["load", carrier, rest @ ..] => part_load(carrier, rest),
-        ["idle", address, viewers] => parse(address).and_then(|at| load::idle(at, parse(viewers)?)),
+        ["idle", carrier, address, viewers] => {
+            parse(address).and_then(|at| load::idle(carrier_of(carrier), at, parse(viewers)?))
+        }
         _ if support::is_asked() => bench(),
         _ => Ok(()),
     };
@@ -69,10 +72,18 @@ fn part_load(carrier: &str, rest: &[&str]) -> Outcome<()> {
     let [viewers_at, publisher_at, viewers, messages] = rest else {
         return Err("the load needs four arguments".to_owned());
     };
-    let carrier = if carrier == "bare" { Carrier::Bare } else { Carrier::Rtmp };
+    let carrier = carrier_of(carrier);
     let (viewers_at, publisher_at) = (parse(viewers_at)?, parse(publisher_at)?);
     let (viewers, messages) = (parse(viewers)?, parse(messages)?);
     Load { carrier, viewers_at, publisher_at, viewers, messages }.run()
+}
+
+fn carrier_of(name: &str) -> Carrier {
+    match name {
+        "bare" => Carrier::Bare,
+        "flv" => Carrier::Flv,
+        _ => Carrier::Rtmp,
+    }
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Outcome<T> {
@@ -84,7 +95,7 @@ fn bench() -> Outcome<()> {
     let rounds = setting("FANOUT_ROUNDS", 3);
     println!("# Fan-out of one RTMP stream: 25 video and 43 audio messages a second, 1 Mbit/s");
     println!("{}; medians of {rounds} rounds\n", support::machine());
-    let mut subjects = vec![Subject::Bare, Subject::Ramona, Subject::Nginx];
+    let mut subjects = vec![Subject::Bare, Subject::Ramona, Subject::RamonaFlv, Subject::Nginx];
     if let Some(why) = subject::nginx_missing() {
         println!("without nginx: {why}\n");
         subjects.pop();
@@ -140,7 +151,7 @@ fn row(subject: Subject, viewers: usize, own: &[Figures], bare: &[Figures]) -> V
 /// One subject, fresh, with so many viewers.
 fn measure(subject: Subject, viewers: usize, messages: u64) -> Outcome<Figures> {
     let Running { process, viewers_at, publisher_at, .. } = &mut subject.start(viewers)?;
-    let carrier = if subject == Subject::Bare { "bare" } else { "rtmp" };
+    let carrier = subject.carrier();
     let (at, from) = (viewers_at.to_string(), publisher_at.to_string());
     let (viewers, messages) = (viewers.to_string(), messages.to_string());
     let mut load = Process::part(&["load", carrier, &at, &from, &viewers, &messages])?;
@@ -163,10 +174,11 @@ fn measure(subject: Subject, viewers: usize, messages: u64) -> Outcome<Figures> 
 fn memory(subject: Subject) -> Outcome<f64> {
     let running = subject.start(IDLE_VIEWERS)?;
     let address = running.viewers_at.to_string();
-    let mut first = Process::part(&["idle", &address, "20"])?;
+    let mut first = Process::part(&["idle", subject.carrier(), &address, "20"])?;
     first.line("ready")?;
     let before = running.process.memory_kb()?;
-    let mut many = Process::part(&["idle", &address, &IDLE_VIEWERS.to_string()])?;
+    let mut many =
+        Process::part(&["idle", subject.carrier(), &address, &IDLE_VIEWERS.to_string()])?;
     many.line("ready")?;
     let growth = running.process.memory_kb()?.saturating_sub(before);
     Ok(growth as f64 / IDLE_VIEWERS as f64)

@@ -19,6 +19,8 @@ const NGINX_MODULES: &[&str] = &[
 pub(crate) enum Subject {
     Bare,
     Ramona,
+    /// The node with HTTP-FLV viewers.
+    RamonaFlv,
     Nginx,
 }
 
@@ -36,7 +38,17 @@ impl Subject {
         match self {
             Self::Bare => "bare loop",
             Self::Ramona => "ramona",
+            Self::RamonaFlv => "ramona HTTP-FLV",
             Self::Nginx => "nginx-rtmp",
+        }
+    }
+
+    /// How its viewers are played to.
+    pub(crate) fn carrier(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::RamonaFlv => "flv",
+            Self::Ramona | Self::Nginx => "rtmp",
         }
     }
 
@@ -52,17 +64,18 @@ impl Subject {
                 let (viewers_at, publisher_at) = (port()?, port()?);
                 (process, viewers_at, publisher_at)
             }
-            Self::Ramona => {
-                let port = free_port()?;
+            Self::Ramona | Self::RamonaFlv => {
+                let (port, http) = (free_port()?, free_port()?);
                 // The application that the load connects to, without any handler.
                 write(&folder.path().join("www/live/main.lua"), "")?;
                 let threads = setting("FANOUT_THREADS", 0);
                 let configuration = format!(
-                    "threads = {threads}\n[RTMP]\nhost = 127.0.0.1\nport = {port}\n[RTMFP]\nport = 0\n[HTTP]\nport = 0\n"
+                    "threads = {threads}\n[RTMP]\nhost = 127.0.0.1\nport = {port}\n[RTMFP]\nport = 0\n[HTTP]\nhost = 127.0.0.1\nport = {http}\n"
                 );
                 let mut process = Process::node(folder.path(), &configuration)?;
                 process.wait_for_port(port)?;
-                (process, port, port)
+                process.wait_for_port(http)?;
+                (process, if self == Self::RamonaFlv { http } else { port }, port)
             }
             Self::Nginx => {
                 let port = free_port()?;
