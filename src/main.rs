@@ -104,6 +104,7 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
         console: detached.is_none(),
         files: Some(LogFiles::from(&config.logs)),
         dump: cli.dump.clone(),
+        tail: Some(config.logs.tail.clone()),
     };
     let directory = config.logs.directory.display();
     let _logs = telemetry::init(settings)

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ramona_actors::{
     ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmfpConfig, RtmpConfig, ScriptConfig,
-    ServersConfig, StartError, WebSocketConfig,
+    ServersConfig, StartError, StatusConfig, WebSocketConfig,
 };
 use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
 use ramona_media::{CacheLimits, QueueLimits};
@@ -86,6 +86,12 @@ pub fn node_config(config: &Config) -> NodeConfig {
             entries: config.entries.clone(),
             arguments: config.arguments.clone(),
             slow: config.script.slow.unwrap_or(Duration::MAX),
+        },
+        status: StatusConfig {
+            login: config.status.login.clone(),
+            token: config.status.token.clone(),
+            log: config.logs.tail.clone(),
+            host: config.host.clone().unwrap_or_default(),
         },
         metrics_period: config.metrics.period.unwrap_or_default(),
     }

@@ -35,6 +35,7 @@ mod writer;
 use std::io;
 use std::sync::Arc;
 
+use ramona_actors::LogTail;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub files: Option<LogFiles>,
     /// Packets to write, if any.
     pub dump: Option<Dump>,
+    /// Where the last lines are kept, if anywhere.
+    pub tail: Option<LogTail>,
 }
 
 /// Which packets are written (`--dump[=name]`, `--dumplimit=n`).
@@ -81,7 +84,7 @@ impl Default for Dump {
 /// a tracing subscriber already.
 pub fn init(settings: Settings) -> io::Result<Guard> {
     let (queue, guard) = writer::start(settings.console, settings.files)?;
-    let layer = LineLayer::new(settings.level, settings.dump, Arc::clone(&queue));
+    let layer = LineLayer::new(settings.level, settings.dump, settings.tail, Arc::clone(&queue));
     tracing_subscriber::registry()
         .with(layer)
         .try_init()

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use ramona_script::{PublicationId, PublishError};
+use ramona_script::{MediaQos, PublicationId, PublishError};
 
 use crate::messages::media::{PublishBatch, StreamKey};
 use crate::messages::stream::ToPublication;
@@ -40,9 +40,19 @@ struct Entry {
     key: StreamKey,
     to: Addr<Publication>,
     run: Option<PublicationId>,
-    /// The claim was accepted: the publication runs.
-    running: bool,
+    /// Numbers of the run, once its claim was accepted.
+    running: Option<Arc<MediaQos>>,
     viewers: usize,
+}
+
+/// A name that is published or awaited.
+pub(crate) struct NameInUse {
+    /// As it was published.
+    pub(crate) name: Bytes,
+    /// Of this node.
+    pub(crate) viewers: usize,
+    /// Numbers of the run; `None` while viewers wait.
+    pub(crate) qos: Option<Arc<MediaQos>>,
 }
 
 /// A claimed name: the way for its publisher's frames.
@@ -86,17 +96,17 @@ impl Directory {
             return Err(PublishError::AlreadyPublishing);
         }
         entry.run = Some(run);
-        entry.running = false;
+        entry.running = None;
         let frames = Outbox::new(entry.to.clone(), Arc::new(Backlog::default()), PUBLISH_BACKLOG);
         Ok(Claim { frames, control: entry.to.clone().recipient() })
     }
 
     /// Marks a claimed name as running: viewers that ask from now on find a publication.
-    pub fn started(&self, name: &Bytes, run: PublicationId) {
+    pub fn started(&self, name: &Bytes, run: PublicationId, qos: &Arc<MediaQos>) {
         if let Some(entry) = self.lock().get_mut(name)
             && entry.run == Some(run)
         {
-            entry.running = true;
+            entry.running = Some(qos.clone());
         }
     }
 
@@ -107,7 +117,7 @@ impl Directory {
             && entry.run == Some(run)
         {
             entry.run = None;
-            entry.running = false;
+            entry.running = None;
             self.forget_unused(&mut names, name);
         }
     }
@@ -133,7 +143,18 @@ impl Directory {
 
     /// The run of a name, when it is running.
     pub fn running(&self, name: &Bytes) -> Option<PublicationId> {
-        self.lock().get(name).filter(|entry| entry.running).and_then(|entry| entry.run)
+        self.lock().get(name).filter(|entry| entry.running.is_some()).and_then(|entry| entry.run)
+    }
+
+    /// All names as they are now, for people to look at.
+    pub(crate) fn snapshot(&self) -> Vec<NameInUse> {
+        let names = self.lock();
+        let row = |(name, entry): (&Bytes, &Entry)| NameInUse {
+            name: name.clone(),
+            viewers: entry.viewers,
+            qos: entry.running.clone(),
+        };
+        names.iter().map(row).collect()
     }
 
     /// Names in use.
@@ -159,7 +180,7 @@ impl Directory {
         Some(names.entry(owned.clone()).or_insert_with(|| {
             let key = StreamKey(self.keys.fetch_add(1, Ordering::Relaxed));
             let to = (self.start)(key, owned);
-            Entry { key, to, run: None, running: false, viewers: 0 }
+            Entry { key, to, run: None, running: None, viewers: 0 }
         }))
     }
 

@@ -63,6 +63,12 @@ impl Groups {
         }
     }
 
+    /// All groups, id and memberships, for people to look at.
+    pub(crate) fn snapshot(&self) -> Vec<(String, usize)> {
+        let groups = self.lock();
+        groups.iter().map(|(id, entry)| (id.to_string(), entry.memberships)).collect()
+    }
+
     fn add(&self, id: GroupId, message: ToGroup) -> bool {
         let mut groups = self.lock();
         let count = groups.len();

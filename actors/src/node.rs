@@ -41,6 +41,7 @@ use crate::rtmp_session::{self, RtmpConfig};
 use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
 use crate::servers::{Servers, ServersConfig, StopServers};
 use crate::services::{Ids, Services};
+use crate::status_page::{Status, StatusConfig};
 use crate::websocket_session::WebSocketConfig;
 use crate::worker::{StartSession, StopSessions, Worker, WorkerHandle};
 
@@ -82,6 +83,8 @@ pub struct NodeConfig {
     pub cache: CacheLimits,
     /// Scripts.
     pub script: ScriptConfig,
+    /// The operator's page.
+    pub status: StatusConfig,
     /// Between two metrics lines; zero is none.
     pub metrics_period: Duration,
 }
@@ -191,6 +194,7 @@ impl Node {
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
             http: config.http_session.clone(),
+            status: Status::new(config.status),
             websocket: config.websocket_session.clone(),
             socket_buffer: config.socket_buffer,
         });

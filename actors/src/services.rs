@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Ticketed;
 use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_session::RtmpConfig;
+use crate::status_page::Status;
 use crate::websocket_session::WebSocketConfig;
 
 /// Numbers that name things of one node; never reused.
@@ -69,6 +70,8 @@ pub(crate) struct Services {
     pub(crate) websocket: WebSocketConfig,
     /// How HTTP sessions behave.
     pub http: HttpConfig,
+    /// The operator's page.
+    pub(crate) status: Status,
     /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.
     pub socket_buffer: Option<usize>,
 }

@@ -34,6 +34,6 @@ pub use link_policy::LinkPolicy;
 pub use load::{DEFAULT_FILES, Loaded, MAX_FILE_BYTES};
 pub use problem::{ConfigError, Problem, Severity};
 pub use sections::{
-    Config, Http, HttpIndex, Logs, Media, Metrics, Overrides, Rtmfp, Rtmp, Script, Servers,
+    Config, Http, HttpIndex, Logs, Media, Metrics, Overrides, Rtmfp, Rtmp, Script, Servers, Status,
     WebSocket,
 };

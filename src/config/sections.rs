@@ -1,9 +1,11 @@
 //! [`Config`]: what each component of the node is told, with units in the types.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ramona_actors::LogTail;
 use ramona_cluster::{SHORT_SECRET, Secret, Target};
 
 use super::ini::Ini;
@@ -46,6 +48,8 @@ pub struct Config {
     pub script: Script,
     /// Section `metrics`.
     pub metrics: Metrics,
+    /// Section `status`: the operator's page.
+    pub status: Status,
     /// Section `logs`, and `--log`.
     pub logs: Logs,
     /// Options of the command line (`mona.arguments`).
@@ -174,6 +178,22 @@ pub struct Metrics {
     pub period: Option<Duration>,
 }
 
+/// Who sees the operator's page.
+#[derive(Clone, Default)]
+pub struct Status {
+    /// `status.user` and `status.password`.
+    pub login: Option<(String, String)>,
+    /// `status.token`.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (login, token) = (self.login.is_some(), self.token.is_some());
+        f.debug_struct("Status").field("login", &login).field("token", &token).finish()
+    }
+}
+
 /// Log files.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -187,6 +207,8 @@ pub struct Logs {
     pub max_bytes: u64,
     /// `--log`.
     pub level: LogLevel,
+    /// The last lines, for the operator's page.
+    pub tail: LogTail,
 }
 
 /// What the command line adds to the file.
@@ -271,12 +293,14 @@ impl Config {
             metrics: Metrics {
                 period: Some(set.seconds("metrics.period")).filter(|period| !period.is_zero()),
             },
+            status: status(set),
             logs: Logs {
                 directory: dir.join(set.any("logs.directory").unwrap_or("logs")),
                 name: set.file_name("logs.name"),
                 rotation: set.size("logs.rotation"),
                 max_bytes: set.whole("logs.maxSize"),
                 level: overrides.level,
+                tail: LogTail::default(),
             },
             arguments: overrides.arguments.clone(),
             entries: script_entries(set, ini, &dir, overrides),
@@ -309,6 +333,17 @@ fn http_index(set: &mut Settings<'_>) -> HttpIndex {
         Outcome::Fine(false) => HttpIndex::Refuse,
         _ => HttpIndex::File(set.file_name("HTTP.index")),
     }
+}
+
+fn status(set: &mut Settings<'_>) -> Status {
+    let user = set.any("status.user").map(str::to_owned);
+    let password = set.any("status.password").map(str::to_owned);
+    if user.is_some() != password.is_some() {
+        let text = "has no effect: status.user and status.password go together";
+        let alone = if user.is_some() { "status.user" } else { "status.password" };
+        set.report_key(Severity::Error, alone, text.into());
+    }
+    Status { login: user.zip(password), token: set.any("status.token").map(str::to_owned) }
 }
 
 fn servers(set: &mut Settings<'_>) -> Servers {

@@ -29,6 +29,7 @@ fn about(section: &str) -> &'static str {
         "media" => "Publications and their viewers.",
         "script" => "Applications in www/.",
         "metrics" => "The figures of the node, in the log and at /metrics of the HTTP port.",
+        "status" => "The operator's page, /status of the HTTP port.",
         "logs" => "Log files; how much is logged is said by --log on the command line.",
         _ => "",
     }

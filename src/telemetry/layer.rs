@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ramona_actors::LogTail;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -24,12 +25,18 @@ const DUMP: &str = "dump";
 pub(super) struct LineLayer {
     level: LogLevel,
     dump: Option<Dump>,
+    tail: Option<LogTail>,
     queue: Arc<Queue>,
 }
 
 impl LineLayer {
-    pub(super) fn new(level: LogLevel, dump: Option<Dump>, queue: Arc<Queue>) -> Self {
-        Self { level, dump, queue }
+    pub(super) fn new(
+        level: LogLevel,
+        dump: Option<Dump>,
+        tail: Option<LogTail>,
+        queue: Arc<Queue>,
+    ) -> Self {
+        Self { level, dump, tail, queue }
     }
 
     /// Whether events of that place in the code may be written; the level that an event names is
@@ -100,6 +107,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
             "script" => line.script(now),
             target => line.engine(now, target, &spans(event, &context)),
         };
+        if let Some(tail) = &self.tail {
+            tail.push(&text);
+        }
         self.queue.push(text);
     }
 }

@@ -13,7 +13,7 @@ fn lines(level: &str, dump: Option<Dump>, log: impl FnOnce()) -> Vec<String> {
         max_bytes: 1 << 20,
     };
     let (queue, guard) = writer::start(false, Some(files)).unwrap();
-    let layer = LineLayer::new(level.parse().unwrap(), dump, queue);
+    let layer = LineLayer::new(level.parse().unwrap(), dump, None, queue);
     with_default(tracing_subscriber::registry().with(layer), log);
     drop(guard);
     without_dates(&folder.path().join("log"))

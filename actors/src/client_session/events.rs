@@ -306,7 +306,7 @@ impl<C: Carrier> ClientSession<C> {
                 publishing.accepted = true;
                 let publisher = Some((self.client, ctx.address().recipient()));
                 let info = publishing.info.clone();
-                self.services.directory.started(&info.name, run);
+                self.services.directory.started(&info.name, run, &info.qos);
                 publishing.claim.control.do_send(ToPublication::Start {
                     info,
                     protocol: C::MEDIA,

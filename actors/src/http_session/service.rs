@@ -24,6 +24,7 @@ use super::status;
 use super::stream::HttpStream;
 use crate::http_live;
 use crate::services::Services;
+use crate::status_page;
 use crate::websocket_session::upgrade;
 
 /// What serves the connections of one worker.
@@ -47,6 +48,7 @@ pub(crate) async fn build(services: Arc<Services>) -> Option<Rc<HttpService>> {
         })
         .route("/metrics", web::get().to(status::metrics))
         .route("/health", web::get().to(status::health))
+        .configure(status_page::routes)
         .service(
             web::resource("/{path:.*}")
                 .guard(guard::fn_guard(is_live))

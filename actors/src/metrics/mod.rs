@@ -13,6 +13,6 @@ pub use histogram::{Histogram, Quantiles, Snapshot};
 pub use rate::RateMeter;
 pub use registry::{
     ActorKind, ActorStats, Alive, Handling, LinkStats, MediaStats, Metrics, Protocol, RtmfpStats,
-    ScriptStats,
+    ScriptStats, SlowHandler,
 };
 pub use text::prometheus;

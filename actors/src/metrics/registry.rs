@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ramona_media::{MediaFrame, MediaKind};
 
@@ -208,11 +208,31 @@ pub struct ScriptStats {
     pub writes_refused: AtomicU64,
     /// The slowest handler since the last metrics line: microseconds, application and function.
     pub slowest: Mutex<Option<(u64, String)>>,
+    /// The slowest handler of about the last minute.
+    pub slowest_lately: Mutex<Option<SlowHandler>>,
+}
+
+/// A handler that took a millisecond or more.
+#[derive(Clone, Debug)]
+pub struct SlowHandler {
+    /// Microseconds.
+    pub us: u64,
+    /// Application and function.
+    pub handler: String,
+    /// When it was.
+    pub at: Instant,
+}
+
+impl SlowHandler {
+    /// Whether it was within the last minute.
+    pub fn is_recent(&self) -> bool {
+        self.at.elapsed() < Duration::from_secs(60)
+    }
 }
 
 impl ScriptStats {
     /// Notes a handler's time and name.
-    pub fn handled(&self, elapsed: std::time::Duration, app: &str, handler: &str) {
+    pub fn handled(&self, elapsed: Duration, app: &str, handler: &str) {
         self.handlers.record(elapsed);
         let us = elapsed.as_micros() as u64;
         // Ordinary handlers take microseconds: only the slow ones cost a lock.
@@ -222,6 +242,12 @@ impl ScriptStats {
         let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
         if slowest.as_ref().is_none_or(|(known, _)| *known < us) {
             *slowest = Some((us, format!("{app}/{handler}")));
+        }
+        drop(slowest);
+        let mut lately = self.slowest_lately.lock().unwrap_or_else(PoisonError::into_inner);
+        if lately.as_ref().is_none_or(|known| known.us < us || !known.is_recent()) {
+            let handler = format!("{app}/{handler}");
+            *lately = Some(SlowHandler { us, handler, at: Instant::now() });
         }
     }
 }

@@ -243,7 +243,7 @@ impl Host for BridgeHost {
         let claim = directory.claim(name, run)?;
         let qos = Arc::<MediaQos>::default();
         let info = PublicationInfo { id: run, name: name.clone(), query: Bytes::new(), qos };
-        directory.started(name, run);
+        directory.started(name, run, &info.qos);
         claim.control.do_send(ToPublication::Start {
             info: info.clone(),
             protocol: Protocol::Script,

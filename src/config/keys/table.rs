@@ -119,6 +119,13 @@ pub static KEYS: &[Key] = &[
     key("metrics.period", decimal(0.0, HOUR), "10", "s",
         "period of the metrics lines in the log; 0: none"),
 
+    key("status.user", Kind::Secret, "", "",
+        "with status.password: who logs in sees the page from everywhere; without both and without a token, only this machine does"),
+    key("status.password", Kind::Secret, "", "",
+        "and the password; use it behind TLS only, or in a closed network"),
+    key("status.token", Kind::Secret, "", "",
+        "another way in: http://host:port/status?token=TEXT, or as Bearer"),
+
     key("logs.directory", Kind::Folder, "logs", "",
         "folder of the log files, made when missing; a relative path starts at application.dir"),
     key("logs.name", Kind::FileName, "log", "",
