@@ -31,11 +31,20 @@ pub enum HandshakeError {
     #[error("handshake version {0} is RTMPE, which this node does not speak")]
     Encrypted(u8),
     /// Not RTMP at all, or a version nobody uses.
-    #[error("first byte 0x{0:02x} is not the handshake of RTMP version 3")]
+    #[error("first byte 0x{0:02x} is not the handshake of RTMP version 3{hint}", hint = hint(*.0))]
     Version(u8),
     /// Seen by the client only: the server's answer to a digest does not fit it.
     #[error("S2 is not signed for the digest of C1")]
     Signature,
+}
+
+/// What a first byte most likely belongs to, and what to do about it.
+fn hint(first: u8) -> &'static str {
+    match first {
+        0x16 => ": it looks like TLS; for RTMPS put a TLS proxy in front of this port",
+        b'G' | b'P' | b'H' | b'O' => ": it looks like HTTP, which has a port of its own",
+        _ => "",
+    }
 }
 
 /// Expands the entropy given by the caller to the random bytes of one packet.
@@ -247,8 +256,21 @@ mod tests {
         assert_eq!(serve(&[6], 1).err(), Some(HandshakeError::Encrypted(6)));
         assert_eq!(serve(&[8], 1).err(), Some(HandshakeError::Encrypted(8)));
         assert_eq!(serve(b"GET / HTTP/1.1", 14).err(), Some(HandshakeError::Version(b'G')));
-        let text = HandshakeError::Version(0x16).to_string();
-        assert_eq!(text, "first byte 0x16 is not the handshake of RTMP version 3");
+        for (first, text) in [
+            (0x17, "first byte 0x17 is not the handshake of RTMP version 3"),
+            (
+                0x16,
+                "first byte 0x16 is not the handshake of RTMP version 3: it looks like TLS; for \
+                 RTMPS put a TLS proxy in front of this port",
+            ),
+            (
+                b'P',
+                "first byte 0x50 is not the handshake of RTMP version 3: it looks like HTTP, which \
+                 has a port of its own",
+            ),
+        ] {
+            assert_eq!(HandshakeError::Version(first).to_string(), text);
+        }
     }
 
     #[test]

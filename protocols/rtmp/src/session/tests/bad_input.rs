@@ -37,13 +37,17 @@ fn first_bytes(bytes: &[u8]) -> (Vec<Event>, usize) {
 #[test]
 fn garbage_and_other_protocols_end_with_their_first_byte() {
     for (bytes, text) in [
-        (&b"GET / HTTP/1.1\r\n"[..], "first byte 0x47 is not the handshake of RTMP version 3"),
-        (&[0x16, 3, 1], "first byte 0x16 is not the handshake of RTMP version 3"),
+        (&b"GET / HTTP/1.1\r\n"[..], "first byte 0x47 is not the handshake of RTMP version 3: it"),
+        (
+            &[0x16, 3, 1],
+            "first byte 0x16 is not the handshake of RTMP version 3: it looks like TLS",
+        ),
+        (&[0xfe], "first byte 0xfe is not the handshake of RTMP version 3"),
         (&[6], "handshake version 6 is RTMPE, which this node does not speak"),
     ] {
         let (events, left) = first_bytes(bytes);
         let [Event::Closed(reason)] = &events[..] else { panic!("{events:?}") };
-        assert_eq!(reason.to_string(), text);
+        assert!(reason.to_string().starts_with(text), "{reason}");
         assert_eq!(left, 0, "the input of an ended session is emptied");
     }
 }
