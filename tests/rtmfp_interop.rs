@@ -1,6 +1,9 @@
 //! What real RTMFP clients showed: counters and logs, and what happens around them.
 
-use ramona_testkit::{ClientOptions, RtmfpClient, RtmpClient, TestNode, pictures};
+use std::time::Instant;
+
+use ramona_actors::metrics::ActorKind;
+use ramona_testkit::{ClientOptions, RtmfpClient, RtmpClient, TestNode, pictures, wait};
 
 #[tokio::test]
 async fn frames_of_a_publisher_count_for_the_protocol_that_they_came_by() {
@@ -25,6 +28,32 @@ async fn frames_of_a_publisher_count_for_the_protocol_that_they_came_by() {
         }
         node.logged(&["publication started", name, &format!("by={name}")]).await;
     }
+}
+
+/// The session ends a moment before its viewer leaves the publication.
+#[tokio::test]
+async fn viewers_that_leave_are_not_called_slow() {
+    let node = TestNode::builder("A").www("live/main.lua", "").start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "live").await;
+    let stream = publisher.publish("test").await;
+    let mut sent = 0;
+    for _ in 0..6 {
+        let viewer = RtmfpClient::connect(node.rtmfp(), "live").await;
+        let play = viewer.play("test").await;
+        publisher.send(stream, &pictures::range(sent..sent + 50, 10, 100));
+        sent += 50;
+        viewer.frames_until(play, "ten frames", |frames| frames.len() >= 10).await;
+        viewer.with(|client| client.session_mut().abort(Instant::now()));
+        // These meet the end of the session on their way.
+        for _ in 0..50 {
+            publisher.send(stream, &pictures::range(sent..sent + 1, 10, 100));
+            sent += 1;
+            tokio::task::yield_now().await;
+        }
+    }
+    wait::until("all viewers to be gone", || node.alive(ActorKind::RtmfpSession) == 0).await;
+    assert!(!node.has_logged(&["too slow"]));
+    assert_eq!(node.sample("ramona_media_dropped_frames_total{protocol=\"rtmfp\"}"), 0.0);
 }
 
 #[tokio::test]

@@ -58,6 +58,9 @@ impl RtmfpViewer {
         let mut gate = self.gate.borrow_mut();
         let mut numbers = self.numbers.borrow_mut();
         let mut connection = self.carrier.connection.borrow_mut();
+        if !connection.is_shown(self.stream) {
+            return sent;
+        }
         for frame in frames {
             if frame.kind == MediaKind::Data && numbers.passes_over(frame) {
                 continue;

@@ -134,6 +134,12 @@ impl Connection {
         }
     }
 
+    /// Whether `stream` is there to be shown media. Its viewer learns a moment later that it, or the
+    /// connection, is over: frames of that moment are nobody's loss.
+    pub fn is_shown(&self, stream: StreamId) -> bool {
+        self.phase == Phase::Open && self.streams.iter().any(|known| known.id == stream)
+    }
+
     /// What waits for the viewer on the flows of `stream`, for its gate: bytes that are not
     /// acknowledged, and how long the oldest message that has not begun to leave waits.
     pub fn queued(&self, stream: StreamId) -> Queued {

@@ -121,6 +121,26 @@ fn unreliable_frames_are_not_repeated_and_their_group_ends_with_a_loss() {
     assert!((150..259).contains(&audio), "some are lost for good: {audio} of 259");
 }
 
+#[test]
+fn a_stream_is_shown_until_it_or_its_connection_ends() {
+    let mut world = connected(47, 2);
+    for at in 0..2 {
+        let id = playing(&mut world, at, "a");
+        assert!(world.served(at).connection.is_shown(id));
+        assert!(!world.served(at).connection.is_shown(StreamId(id.0 + 1)));
+        let now = world.now;
+        match at {
+            0 => world.client(at).delete_stream(id).expect("queued"),
+            _ => world.client(at).session_mut().abort(now),
+        }
+        world.run(SECOND);
+        assert!(!world.served(at).connection.is_shown(id));
+        let now = world.now;
+        let sent = world.served(at).connection.send_media(now, id, &audio_header(), 0, true);
+        assert!(!sent, "what has no viewer is not sent");
+    }
+}
+
 /// RTMFP-091: nothing of a client for 5 s. Frames expire; headers, metadata and statuses do not.
 #[test]
 fn late_frames_expire_and_headers_metadata_and_commands_never() {
