@@ -5,11 +5,13 @@
 //! - [`RtmpClient`] and [`RtmfpClient`] publish, play and call; [`WebSocketClient`] sends and
 //!   receives; [`Stranger`] and [`RawWebSocket`] send any bytes; [`Proxy`] stands
 //!   between two nodes and swallows or cuts.
+//! - [`chromium`] opens pages in a real browser.
 //! - [`ffmpeg`] publishes and plays real streams; [`flv`] reads what it wrote.
 //! - Waits are on conditions, with a deadline ([`wait`]); what fails prints the logs of its node.
 
 #![forbid(unsafe_code)]
 
+pub mod chromium;
 mod client;
 pub mod ffmpeg;
 pub mod flv;

@@ -5,7 +5,7 @@
 --   open http://localhost:8080/cookies/
 -- Without a browser:
 --   curl -i -c jar -b jar 'http://localhost:8080/cookies/remember?name=Ann'
---   curl -c jar -b jar http://localhost:8080/cookies/
+--   curl -c jar -b jar http://localhost:8080/cookies/page.html
 
 -- Seconds that a cookie stays: a week.
 WEEK = 7 * 24 * 3600
@@ -46,6 +46,5 @@ function onConnection(client)
 		}
 	end
 
-	-- The folder itself: a function whose answer is that page.
-	return { index = "page.html" }
+	return { index = "index.html" }
 end

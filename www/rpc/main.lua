@@ -34,12 +34,15 @@ function onConnection(client)
 		error("this function always fails")
 	end
 
-	-- To everybody who is connected to this application; a browser gets ["onNews", text].
+	-- To everybody who stays connected to this application; a browser gets ["onNews", text] on its
+	-- WebSocket. Plain HTTP cannot be told anything.
 	function client:tellAll(text)
 		local told = 0
 		for _, other in clients:ipairs() do
-			other.writer:writeInvocation("onNews", tostring(text))
-			told = told + 1
+			if other.protocol ~= "HTTP" then
+				other.writer:writeInvocation("onNews", tostring(text))
+				told = told + 1
+			end
 		end
 		return told
 	end

@@ -29,6 +29,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         packages: "ffmpeg",
         purpose: "publishes and plays in the end-to-end tests",
     },
+    Tool {
+        program: "chromium",
+        probe: &["--version"],
+        packages: "chromium",
+        purpose: "opens the pages of www/ in the end-to-end tests",
+    },
 ];
 
 /// What `cargo xtask bench` needs besides.
