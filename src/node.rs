@@ -86,6 +86,8 @@ pub fn node_config(config: &Config) -> NodeConfig {
             entries: config.entries.clone(),
             arguments: config.arguments.clone(),
             slow: config.script.slow.unwrap_or(Duration::MAX),
+            budget: config.script.budget,
+            memory: config.script.memory,
         },
         status: StatusConfig {
             login: config.status.login.clone(),

@@ -1,5 +1,7 @@
 //! Nanoseconds of the two hot paths of node links: `server:send` (Lua to AMF3) and a call of a
-//! server function (AMF3 to Lua). Run with `cargo run --release -p ramona-script --example calls`.
+//! server function (AMF3 to Lua), and of one round of a plain loop. Run with
+//! `cargo run --release -p ramona-script --example calls`. Environment: `CALLS_LUA` is Lua text to
+//! run first (`jit.off()`), `CALLS_MEMORY` the limit of the state in bytes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -46,14 +48,21 @@ const CALLS: u32 = 1_000_000;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("ramona-calls-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("www"))?;
+    let first = std::env::var("CALLS_LUA").unwrap_or_default();
     std::fs::write(
         dir.join("www/main.lua"),
-        r#"
+        first
+            + r#"
         local payload = ("x"):rep(80)
         function onServerConnection(server)
             function server:echo(name, time, packet) last = packet end
             function server:burst(count)
                 for i = 1, count do server:send("echo", "name", i, payload) end
+            end
+            function server:loop(count)
+                local sum = 0
+                for i = 1, 100 * count do sum = sum + i % 7 end
+                last = sum
             end
         end
         "#,
@@ -64,6 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         entries: Vec::new(),
         arguments: Vec::new(),
         slow: Duration::from_secs(60),
+        memory: std::env::var("CALLS_MEMORY").map_or(Ok(0), |bytes| bytes.parse())?,
     };
     let mut engine = Engine::new(config, host.clone())?;
     engine.start();
@@ -98,6 +108,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             engine.server_call(server, b"echo", &args);
         }
         report("server_call, 3 arguments, 100 B", now(origin) - start);
+        let start = now(origin);
+        engine.server_call(server, b"loop", &count);
+        report("100 rounds of a plain loop", now(origin) - start);
     }
     println!("{} messages, {} bytes", host.messages.get(), host.bytes.get());
     std::fs::remove_dir_all(dir)?;

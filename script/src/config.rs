@@ -15,6 +15,9 @@ pub struct EngineConfig {
     pub arguments: Vec<(String, String)>,
     /// A handler that takes longer is named in the log.
     pub slow: Duration,
+    /// Bytes that the Lua state may hold; 0 for no limit. A handler that passes it ends by the
+    /// error `not enough memory`. One C function, or the engine, may pass it by what it makes.
+    pub memory: usize,
 }
 
 /// Why there is no engine.
@@ -38,6 +41,10 @@ pub struct ScriptStats {
     pub calls: u64,
     /// Handlers that raised.
     pub errors: u64,
+    /// Handlers among them that were interrupted ([`Interrupter`](crate::Interrupter)).
+    pub interrupted: u64,
+    /// Times that the limit of the state's memory was met.
+    pub memory_errors: u64,
     /// Bytes that the Lua state holds.
     pub memory_bytes: u64,
 }

@@ -14,6 +14,7 @@ use crate::config::EngineConfig;
 use crate::host::{
     ClientId, ClientStats, Format, Host, ListenerId, LogLevel, MediaQos, PublicationId,
 };
+use crate::raw::Runs;
 use crate::value::to_amf::Marks;
 
 /// Stack that must be left when a C function of Lua, or one of ours, may call a script function:
@@ -76,8 +77,12 @@ pub(crate) struct Core {
     pub(crate) listeners: RefCell<HashMap<ListenerId, Arc<MediaQos>>>,
     /// Servers whose full queue was logged, until one message passes again.
     pub(crate) full: RefCell<std::collections::HashSet<u64>>,
+    /// Who runs, for those who interrupt handlers.
+    pub(crate) runs: Runs,
     pub(crate) calls: Cell<u64>,
     pub(crate) errors: Cell<u64>,
+    /// Handlers that were interrupted.
+    pub(crate) interrupted: Cell<u64>,
     /// For closures that need it.
     me: OnceCell<std::rc::Weak<Core>>,
     lua: mlua::WeakLua,
@@ -103,8 +108,10 @@ impl Core {
             publications: RefCell::default(),
             listeners: RefCell::default(),
             full: RefCell::default(),
+            runs: Runs::new(lua, config.memory)?,
             calls: Cell::new(0),
             errors: Cell::new(0),
+            interrupted: Cell::new(0),
             me: OnceCell::new(),
             lua: lua.weak(),
             config,

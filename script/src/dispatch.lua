@@ -8,8 +8,8 @@ local ERROR, WARN = 3, 4
 -- Events that the engine raises; every one returns first the path of the application whose
 -- handler ran, nil when none did.
 R.events = {}
--- Application whose handler runs now.
-R.current = ""
+-- Application whose handler runs now; nil between handlers.
+R.current = nil
 
 -- Application of a function, by its environment; remembered, because calls from links are many.
 local function_app = setmetatable({}, { __mode = "k" })
@@ -49,6 +49,7 @@ local function finish(before, app, label, most, ok, ...)
 	end
 	local problem = ...
 	report(app, label, problem)
+	if before == nil then native.next_run() end
 	return false, problem
 end
 
@@ -156,6 +157,8 @@ function R.events.run_chunk(path, source, chunk)
 	R.current = path
 	local ok, failure = pcall(f)
 	R.current = before
+	-- What follows in the same event has a time of its own.
+	if before == nil then native.next_run() end
 	if ok then return nil end
 	return type(failure) == "string" and failure or "Unknown error"
 end

@@ -19,6 +19,7 @@ use crate::object::{names_table, typed_list};
 use crate::value::from_amf::Amf;
 use crate::value::text::{parse_query, typed_value};
 use crate::value::to_amf::Marks;
+use crate::watch::Interrupter;
 
 /// The script side of one node. It stays on the thread that made it.
 ///
@@ -48,6 +49,9 @@ impl Engine {
     /// The Lua state cannot be made: out of memory.
     pub fn new(config: EngineConfig, host: Rc<dyn Host>) -> Result<Self, EngineError> {
         let lua = crate::raw::new_state();
+        if !cfg!(checkhook) {
+            lua.load("jit.off()").exec()?;
+        }
         let core = Core::new(&lua, host, config)?;
         core.add_natives()?;
         let shared = lua.create_table()?;
@@ -105,6 +109,7 @@ impl Engine {
 
     /// Creates `www` when it is missing and loads the root application (ENV-02).
     pub fn start(&mut self) {
+        let _run = self.core.runs.begin();
         let www = self.core.www();
         if let Err(error) = std::fs::create_dir_all(&www) {
             let text = format!("{} cannot be created: {error}", www.display());
@@ -118,14 +123,18 @@ impl Engine {
     /// To be called every 2 s: looks at the root's file (ENV-08), then `onManage` of the root
     /// (EVT-05) and of clients (CLI-38), and mails (MON-26).
     pub fn tick(&mut self) {
+        let _run = self.core.runs.begin();
         self.core.check_root(&self.lua);
+        self.core.tune_memory(&self.lua);
         self.core.event("onManage", "manage", ());
+        self.core.runs.next();
         self.core.event("client:onManage", "manage_clients", ());
         self.core.event("mail:onSent", "mails", ());
     }
 
     /// Closes all applications, children first (ENV-11): server disconnection events, `onStop`.
     pub fn stop(&mut self) {
+        let _run = self.core.runs.begin();
         self.core.stop_apps(&self.lua);
         self.core.collect();
     }
@@ -136,6 +145,7 @@ impl Engine {
     /// # Errors
     /// The text for the peer when the application is missing, failed to load, or refuses.
     pub fn connect(&mut self, client: ClientInfo) -> Result<Accepted, Refusal> {
+        let _run = self.core.runs.begin();
         let path = normalise(&client.path).ok_or_else(|| missing(&client.path))?;
         match self.core.open_app(&self.lua, &path) {
             Ok(()) => {}
@@ -223,12 +233,14 @@ impl Engine {
 
     /// An accepted client is gone (EVT-04). Its unpublish and unsubscribe events come before.
     pub fn disconnect(&mut self, client: ClientId) {
+        let _run = self.core.runs.begin();
         self.core.event("onDisconnection", "disconnect", client.0);
         self.core.clients.borrow_mut().remove(&client);
     }
 
     /// A client's address changed (CLI-37): `ip:port`.
     pub fn address_changed(&mut self, client: ClientId, address: &str) {
+        let _run = self.core.runs.begin();
         self.core.event("client:onAddressChanged", "address_changed", (client.0, address));
     }
 
@@ -241,6 +253,7 @@ impl Engine {
         args: &[u8],
         format: Format,
     ) -> CallOutcome {
+        let _run = self.core.runs.begin();
         let values = match self.core.read(&self.lua, Context::Client(client), format, args) {
             Ok(values) => values,
             // CNV-17.
@@ -258,6 +271,7 @@ impl Engine {
     /// (CLI-30). Whatever is no text of `format` comes to `onMessage` as one string (CNV-17), and
     /// so does all that is [`Format::Raw`]; the answer is [`CallOutcome::Raw`] then.
     pub fn message(&mut self, client: ClientId, body: &[u8], format: Format) -> CallOutcome {
+        let _run = self.core.runs.begin();
         let read = self.core.read(&self.lua, Context::Client(client), format, body);
         let (mut values, format) = match read {
             Ok(values) => (values, format),
@@ -334,6 +348,7 @@ impl Engine {
         client: ClientId,
         publication: PublicationInfo,
     ) -> Result<(), Refusal> {
+        let _run = self.core.runs.begin();
         let id = publication.id;
         self.core.publications.borrow_mut().insert(id, publication.qos);
         let name = LuaString::wrap(&publication.name);
@@ -346,6 +361,7 @@ impl Engine {
 
     /// A publication ended: `onUnpublish` for a client's (CLI-34); the object dies (GEN-07).
     pub fn unpublish(&mut self, publication: PublicationId) {
+        let _run = self.core.runs.begin();
         self.core.event("onUnpublish", "unpublish", publication.0);
         self.core.publications.borrow_mut().remove(&publication);
     }
@@ -365,6 +381,7 @@ impl Engine {
         listener: ListenerInfo,
         publication: Option<PublicationId>,
     ) -> Result<(), Refusal> {
+        let _run = self.core.runs.begin();
         let _ = publication;
         let id = listener.id;
         self.core.listeners.borrow_mut().insert(id, listener.qos.clone());
@@ -389,6 +406,7 @@ impl Engine {
 
     /// An accepted subscription ended (CLI-36).
     pub fn unsubscribe(&mut self, listener: ListenerId) {
+        let _run = self.core.runs.begin();
         self.core.event("onUnsubscribe", "unsubscribe", listener.0);
         self.core.listeners.borrow_mut().remove(&listener);
     }
@@ -397,6 +415,7 @@ impl Engine {
     /// `onAudio`, `onData` (PUB-06..08).
     pub fn media(&mut self, publication: PublicationId, frames: &[MediaFrame]) {
         for frame in frames {
+            let _run = self.core.runs.begin();
             let started = Instant::now();
             let result = match frame.kind {
                 MediaKind::Audio => self.packet(publication, "audio", frame),
@@ -457,6 +476,7 @@ impl Engine {
     /// Metadata of a publication changed (PUB-15, PUB-17): an AMF0 data message, of which the
     /// last value counts; `None` when it was cleared.
     pub fn metadata(&mut self, publication: PublicationId, message: Option<Bytes>) {
+        let _run = self.core.runs.begin();
         let fields = message.and_then(|message| {
             self.core.decode(&self.lua, Context::App(""), Amf::Zero, &message).pop()
         });
@@ -465,11 +485,13 @@ impl Engine {
 
     /// A client joined a NetGroup (EVT-13).
     pub fn join_group(&mut self, client: ClientId, group: [u8; 32]) {
+        let _run = self.core.runs.begin();
         self.core.event("onJoinGroup", "join", (client.0, LuaString::wrap(group)));
     }
 
     /// A client left a NetGroup (EVT-14).
     pub fn unjoin_group(&mut self, client: ClientId, group: [u8; 32]) {
+        let _run = self.core.runs.begin();
         self.core.event("onUnjoinGroup", "unjoin", (client.0, LuaString::wrap(group)));
     }
 
@@ -478,6 +500,7 @@ impl Engine {
     /// # Errors
     /// The text of the refusal (CLU-10).
     pub fn server_up(&mut self, server: ServerInfo) -> Result<(), Bytes> {
+        let _run = self.core.runs.begin();
         let refusal = self.ask_server(&server).unwrap_or_else(|error| {
             self.core.internal_error("onServerConnection", &error);
             Some(Bytes::from_static(b"internal error"))
@@ -503,6 +526,7 @@ impl Engine {
 
     /// A link is down (EVT-12), with the text of the error or of the other side's refusal.
     pub fn server_down(&mut self, server: ServerId, error: Option<&[u8]>) {
+        let _run = self.core.runs.begin();
         let error = error.map(LuaString::wrap);
         self.core.full.borrow_mut().remove(&server.0);
         self.core.event("onServerDisconnection", "server_down", (server.0, error));
@@ -510,6 +534,7 @@ impl Engine {
 
     /// Another node calls a function of its server object (CLU-22). `args` are AMF3 values.
     pub fn server_call(&mut self, server: ServerId, handler: &[u8], args: &[u8]) {
+        let _run = self.core.runs.begin();
         let started = Instant::now();
         let context = Context::Server(server, handler);
         let values = self.core.decode(&self.lua, context, Amf::Three, args);
@@ -527,6 +552,7 @@ impl Engine {
 
     /// Another node loaded an application (CLU-13): opens it here when it exists.
     pub fn sync_app(&mut self, path: &[u8]) {
+        let _run = self.core.runs.begin();
         let Some(path) = std::str::from_utf8(path).ok().and_then(normalise) else { return };
         // Missing is ignored, a load failure is in the log.
         let _ = self.core.open_app(&self.lua, &path);
@@ -538,11 +564,18 @@ impl Engine {
         self.core.apps.borrow().running()
     }
 
+    /// Stops handlers from another thread.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter(self.core.runs.shared())
+    }
+
     /// Counters since the start.
     pub fn stats(&self) -> ScriptStats {
         ScriptStats {
             calls: self.core.calls.get(),
             errors: self.core.errors.get(),
+            interrupted: self.core.interrupted.get(),
+            memory_errors: self.core.runs.memory_errors(),
             memory_bytes: self.lua.used_memory() as u64,
         }
     }

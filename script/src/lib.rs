@@ -23,8 +23,10 @@ mod object;
 mod raw;
 mod redirect;
 mod value;
+mod watch;
 
 pub use config::{EngineConfig, EngineError, ScriptStats};
 pub use engine::Engine;
 pub use host::*;
 pub use redirect::Redirect;
+pub use watch::Interrupter;

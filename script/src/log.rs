@@ -5,12 +5,16 @@ use mlua::{Lua, LuaString};
 use crate::core::{Core, stack_is_low};
 use crate::host::{LogLevel, LogRecord};
 use crate::loader::short_name;
+use crate::watch::OUT_OF_MEMORY;
 
 /// Frames looked at to find the script's statement; the prelude never stands deeper.
 const MAX_FRAMES: usize = 24;
 
 /// Prefix of the prelude's chunk names.
 pub(crate) const PRELUDE: &str = "=ramona:";
+
+/// The same as Lua knows it in `source`.
+pub(crate) const PRELUDE_SOURCE: &[u8] = PRELUDE.as_bytes();
 
 fn level_of(level: u8) -> LogLevel {
     match level {
@@ -77,9 +81,17 @@ impl Core {
             |core, _, (app, handler, text): (LuaString, LuaString, LuaString)| {
                 core.errors.set(core.errors.get() + 1);
                 let mut line = handler.as_bytes().to_vec();
+                if core.runs.interrupted() {
+                    core.interrupted.set(core.interrupted.get() + 1);
+                    line.extend_from_slice(b" of application www");
+                    line.extend_from_slice(&app.as_bytes());
+                }
                 line.extend_from_slice(b": ");
                 line.extend_from_slice(&text.as_bytes());
                 core.log_app(LogLevel::Error, &app.to_string_lossy(), &line);
+                if text.as_bytes().ends_with(OUT_OF_MEMORY) {
+                    core.out_of_memory();
+                }
                 Ok(())
             },
         )?;

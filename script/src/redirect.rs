@@ -54,6 +54,7 @@ impl Engine {
         query: &[u8],
         attempts: u32,
     ) -> Vec<Redirect> {
+        let _run = self.core.runs.begin();
         let asked = normalise(path);
         let app = self.core.open_nearest(&self.lua, asked.as_deref().unwrap_or_default());
         let query = match typed_list(&self.lua, &parse_query(query)) {
@@ -73,6 +74,7 @@ impl Engine {
     /// Results as those of [`Engine::handshake`], without [`Redirect::Again`]. Empty: the
     /// request stays unanswered.
     pub fn rendezvous_unknown(&mut self, peer: [u8; 32]) -> Vec<Redirect> {
+        let _run = self.core.runs.begin();
         let args = LuaString::wrap(peer);
         let answer = self.core.raise("onRendezVousUnknown", "rendezvous_unknown", args);
         self.core.redirects("onRendezVousUnknown", "", answer, false)

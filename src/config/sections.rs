@@ -169,6 +169,10 @@ pub struct Media {
 pub struct Script {
     /// `script.slow`; `None` is never.
     pub slow: Option<Duration>,
+    /// `script.budget`; `None` is never.
+    pub budget: Option<Duration>,
+    /// `script.memory`; 0 is no limit.
+    pub memory: usize,
 }
 
 /// The metrics lines of the log.
@@ -289,6 +293,8 @@ impl Config {
             script: Script {
                 slow: Some(Duration::from_millis(set.whole("script.slow")))
                     .filter(|slow| !slow.is_zero()),
+                budget: Some(set.seconds("script.budget")).filter(|budget| !budget.is_zero()),
+                memory: set.size("script.memory"),
             },
             metrics: Metrics {
                 period: Some(set.seconds("metrics.period")).filter(|period| !period.is_zero()),

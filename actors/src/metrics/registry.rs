@@ -200,6 +200,10 @@ pub struct ScriptStats {
     pub handlers: Histogram,
     /// Handlers that ended by a Lua error.
     pub errors: AtomicU64,
+    /// Handlers that were interrupted (`script.budget`), read every two seconds.
+    pub interrupted: AtomicU64,
+    /// Times that the state's memory ended (`script.memory`), read every two seconds.
+    pub memory_errors: AtomicU64,
     /// Bytes that the Lua state holds, read every two seconds.
     pub memory_bytes: AtomicU64,
     /// Frames of watched publications that the script was too slow for.

@@ -112,6 +112,18 @@ fn script(out: &mut Text, metrics: &Metrics) {
     out.one("ramona_script_errors_total", "counter", "Handlers that ended by an error.", || {
         script.errors.load(Relaxed)
     });
+    out.one(
+        "ramona_script_interrupted_total",
+        "counter",
+        "Handlers interrupted after script.budget.",
+        || script.interrupted.load(Relaxed),
+    );
+    out.one(
+        "ramona_script_memory_errors_total",
+        "counter",
+        "Times that scripts met script.memory.",
+        || script.memory_errors.load(Relaxed),
+    );
     out.one("ramona_script_memory_bytes", "gauge", "Memory of the Lua state.", || {
         script.memory_bytes.load(Relaxed)
     });

@@ -8,6 +8,7 @@
 mod host;
 mod outgoing;
 mod resolver;
+mod watchdog;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::services::Ids;
 use crate::text::shown;
 use host::BridgeHost;
 pub(crate) use host::Late;
+use watchdog::Watchdog;
 
 /// EVT-05, CLI-38 and the root's reload check.
 const TICK: Duration = Duration::from_secs(2);
@@ -47,6 +49,10 @@ pub struct ScriptConfig {
     pub arguments: Vec<(String, String)>,
     /// A handler that takes longer is named in the log.
     pub slow: Duration,
+    /// A handler that takes longer is interrupted; `None` is never.
+    pub budget: Option<Duration>,
+    /// Bytes that the Lua state may hold; 0 for no limit.
+    pub memory: usize,
 }
 
 /// See the module's text.
@@ -58,6 +64,8 @@ pub(crate) struct ScriptBridge {
     leaving: HashSet<ClientId>,
     started: bool,
     last_tick: Instant,
+    /// Ends with the bridge.
+    _watchdog: Option<Watchdog>,
     metrics: Arc<Metrics>,
     _alive: Alive,
 }
@@ -81,9 +89,11 @@ impl ScriptBridge {
                 entries: config.entries,
                 arguments: config.arguments,
                 slow: config.slow,
+                memory: config.memory,
             },
             host.clone(),
         )?;
+        let watchdog = config.budget.map(|budget| Watchdog::start(engine.interrupter(), budget));
         let alive = metrics.alive(ActorKind::ScriptBridge);
         Ok(Self {
             engine,
@@ -91,6 +101,7 @@ impl ScriptBridge {
             leaving: HashSet::new(),
             started: false,
             last_tick: Instant::now(),
+            _watchdog: watchdog,
             metrics,
             _alive: alive,
         })
@@ -105,6 +116,8 @@ impl ScriptBridge {
         self.host.flush();
         let stats = self.engine.stats();
         self.metrics.script.errors.store(stats.errors, Relaxed);
+        self.metrics.script.interrupted.store(stats.interrupted, Relaxed);
+        self.metrics.script.memory_errors.store(stats.memory_errors, Relaxed);
         self.metrics.script.memory_bytes.store(stats.memory_bytes, Relaxed);
     }
 

@@ -155,7 +155,9 @@ end
 local function finish(before, app, name, ok, ...)
 	R.current = before
 	if ok then return app, true, ... end
-	return app, false, R.report(app, "client:" .. name, (...))
+	local text = R.report(app, "client:" .. name, (...))
+	if before == nil then native.next_run() end
+	return app, false, text
 end
 
 -- CLI-20..22. Results: nil when there is no such function; else the application's path, then
@@ -177,6 +179,7 @@ function events.manage_clients()
 		if type(f) == "function" and R.get("client", o) then
 			ran = R.app_of(f)
 			R.invoke(f, "onManage", 0, o)
+			native.next_run()
 		end
 	end
 	return ran

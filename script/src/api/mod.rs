@@ -48,6 +48,7 @@ impl Core {
         self.add_address_natives()?;
         self.add_external_natives()?;
         self.add_media_writer_natives()?;
+        self.add_watch_natives()?;
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;

@@ -79,6 +79,7 @@ local function for_each_app(name, call)
 	table.sort(paths)
 	for _, path in ipairs(paths) do
 		f = R.handler(path, name, true)
+		if R.current == nil then native.next_run() end
 		if f and not call(f) then return f end
 	end
 end
@@ -140,6 +141,7 @@ function events.replay(path, name)
 		local s = R.get("server", o)
 		if s then
 			local ok, problem = R.invoke(f, name, 0, o)
+			if R.current == nil then native.next_run() end
 			if not ok and name == "onServerConnection" then
 				ordered.remove(R.server_list, s.id)
 				native.reject_server(s.id, R.refusal(problem, "unknown error"))
@@ -151,7 +153,10 @@ end
 
 local function finish(before, app, name, ok, problem)
 	R.current = before
-	if not ok then R.report(app, "server:" .. name, problem) end
+	if not ok then
+		R.report(app, "server:" .. name, problem)
+		if before == nil then native.next_run() end
+	end
 	if app ~= "" then return true, app end
 	return true
 end

@@ -202,6 +202,7 @@ impl Node {
             entries: pairs(entries),
             arguments: pairs(&[("extra", "5")]),
             slow: Duration::from_secs(3_600),
+            memory: 0,
         };
         let engine = Engine::new(config, host.clone()).unwrap();
         let node = Self { dir, host, engine, files: Cell::new(0) };

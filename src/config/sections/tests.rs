@@ -58,7 +58,7 @@ fn values_reach_their_field() {
          [HTTP]\nport = 0\nindex = home.html\n\
          [RTMFP]\ntimesBeforeTurn = 3\n\
          [servers]\ntargets = a:1936?type=master;b:1936\nport = 1936\nsecret = a;b long enough one\n\
-         [script]\nslow = 0\n[metrics]\nperiod = 0\n\
+         [script]\nslow = 0\nbudget = 0.5\nmemory = 0\n[metrics]\nperiod = 0\n\
          [logs]\ndirectory = /var/log/ramona\nname = node\n",
     );
     assert_eq!(config.host.as_deref(), Some("www.example.com:1935"));
@@ -73,6 +73,8 @@ fn values_reach_their_field() {
     assert_eq!(config.servers.policy(), LinkPolicy::Secret);
     assert!(config.servers.secret.is_some_and(|secret| !secret.is_short()));
     assert_eq!((config.script.slow, config.metrics.period), (None, None));
+    assert_eq!(config.script.budget, Some(Duration::from_millis(500)));
+    assert_eq!(config.script.memory, 0);
     assert_eq!(config.logs.directory, Path::new("/var/log/ramona"));
 }
 
