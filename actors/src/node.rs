@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use bytes::Bytes;
+use ramona_cluster::Hello;
 use ramona_media::CacheLimits;
 use ramona_rtmfp as rtmfp;
 use ramona_rtmfp::{EndpointConfig, Entropy, Group, HelloPolicy, Identity};
@@ -224,15 +226,11 @@ impl Node {
         if tokio::time::timeout(Duration::from_secs(10), loaded).await.is_err() {
             warn!("www/main.lua takes longer than 10 s to load: the node goes on without waiting");
         }
-        let servers = Servers::new(
-            config.servers_config,
-            servers,
-            workers.clone(),
-            script,
-            metrics.clone(),
-            ids,
-        )
-        .start();
+        let mut servers_config = config.servers_config;
+        tell_ports(&mut servers_config.hello, &addresses);
+        let servers =
+            Servers::new(servers_config, servers, workers.clone(), script, metrics.clone(), ids)
+                .start();
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
         announce(&addresses);
         Ok(Self { addresses, services, workers, arbiters, listeners, rtmfp, servers, metrics_log })
@@ -439,6 +437,26 @@ fn open(port: Option<&Port>) -> Result<Option<TcpListener>, StartError> {
         Ok(socket.into())
     };
     listen().map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
+}
+
+/// Other nodes send clients to where this one listens, which the system chose where the
+/// configuration says 0.
+fn tell_ports(hello: &mut Hello, addresses: &Addresses) {
+    for (protocol, address) in
+        [("RTMP", addresses.rtmp), ("RTMFP", addresses.rtmfp), ("HTTP", addresses.http)]
+    {
+        let port = address.map_or(0, |address| address.port());
+        match hello.ports.iter_mut().find(|(name, _)| name == protocol) {
+            Some((_, told)) => *told = port,
+            None => hello.ports.push((protocol.to_owned(), port)),
+        }
+        let (key, port) = (format!("{protocol}.port"), Bytes::from(port.to_string()));
+        let is_key = |name: &Bytes| name.eq_ignore_ascii_case(key.as_bytes());
+        match hello.configuration.iter_mut().find(|(name, _)| is_key(name)) {
+            Some((_, told)) => *told = port,
+            None => hello.configuration.push((key.into(), port)),
+        }
+    }
 }
 
 fn announce(addresses: &Addresses) {

@@ -71,6 +71,9 @@ pub enum ToEndpoint {
         /// Its own view of its addresses.
         addresses: Vec<SocketAddr>,
     },
+    /// A session's client left: its peer is not introduced any more, while the session says its
+    /// last words.
+    Left(SessionId),
     /// A client's address changed.
     Moved {
         /// Which session.

@@ -379,6 +379,7 @@ impl Handler<ToEndpoint> for RtmfpEndpoint {
             ToEndpoint::PeerInfo { session, addresses } => {
                 self.rendezvous.set_reported(session, &addresses);
             }
+            ToEndpoint::Left(session) => self.rendezvous.remove(session),
             ToEndpoint::Moved { session, to } => {
                 self.endpoint.move_session(session, to);
                 self.rendezvous.set_address(session, to);

@@ -308,6 +308,7 @@ impl Carrier for RtmfpCarrier {
     }
 
     fn settle(session: &mut RtmfpSession) {
+        session.carrier.hub.endpoint.do_send(ToEndpoint::Left(session.carrier.id));
         let joins: Vec<_> = session.carrier.joins.borrow_mut().drain().collect();
         for (join, (_, group)) in joins {
             session.leave_group(join, group);
