@@ -50,6 +50,7 @@ impl Group {
 
     fn leave(&mut self, client: ClientId, join: u64) {
         let Some(member) = self.local.remove(&(client, join)) else { return };
+        debug!(group = %self.id, client = client.0, members = self.local.len(), "leave");
         let neighbours = self.ring.neighbours(member.peer);
         if self.ring.remove(member.peer) {
             self.close_ring(&neighbours);
