@@ -72,6 +72,27 @@ async fn rtmfp_101_a_newcomer_is_told_at_most_six_members_and_never_itself() {
 }
 
 #[tokio::test]
+async fn rtmfp_102_members_talk_to_each_other_and_the_server_carries_nothing_of_it() {
+    let node = TestNode::builder("A").start().await;
+    let (first, second) = (client(&node).await, client(&node).await);
+    join(&first);
+    node.logged(&["group created"]).await;
+    join(&second);
+    second.member(first.peer_id()).await;
+    assert_eq!(second.meet(first.peer_id()).await, first.local());
+    first.met(second.peer_id()).await;
+    // Their session is their own: it goes on without a server.
+    let mut node = node;
+    for counter in ["in", "out"] {
+        let name = format!("ramona_media_{counter}_frames_total{{protocol=\"rtmfp\"}}");
+        assert_eq!(node.sample(&name), 0.0);
+    }
+    node.kill().await;
+    assert_eq!(first.address_of(second.peer_id()), Some(second.local()));
+    assert_eq!(second.address_of(first.peer_id()), Some(first.local()));
+}
+
+#[tokio::test]
 async fn rtmfp_103_who_left_by_the_end_of_its_flow_or_of_its_session_is_told_to_nobody() {
     let node = TestNode::builder("A").start().await;
     let (first, second, third) = (client(&node).await, client(&node).await, client(&node).await);

@@ -16,9 +16,8 @@ function onConnection(client, first, second)
     function client:echo(...) return ... end
     function client:fails() error("does not work") end
     function client:ask() self.writer:writeInvocation("onQuestion", "why", 7) end
-    function client:status() self.writer:writeStatusResponse("Call.Failed", "no luck") end
     function client:property(name) return self.properties[name], self.RTMFP.keepaliveServer end
-    return { message = "welcome", level = 3 }
+    return { message = "welcome", grade = 3 }
 end
 function onDisconnection(client) NOTE("gone: ", client.id) end"#;
 
@@ -39,7 +38,7 @@ async fn rtmfp_080_connect_brings_arguments_and_gets_the_scripts_answer() {
     node.logged(&["arguments Tom 7"]).await;
     let info = client.info().await;
     assert_eq!(info.get("message"), Some(&"welcome".into()));
-    assert_eq!(info.get("level"), Some(&3.0.into()));
+    assert_eq!(info.get("grade"), Some(&3.0.into()));
     assert_eq!(info.get("code"), Some(&"NetConnection.Connect.Success".into()));
 }
 
@@ -70,9 +69,6 @@ async fn calls_are_answered_and_scripts_call_back_as_over_rtmp() {
     assert_eq!(text, "Method 'nobody' not found");
     client.with(|server| server.call("ask", &[]).expect("there is room"));
     assert_eq!(client.called("onQuestion").await, ["why".into(), 7.0.into()]);
-    // WRI-04.
-    let (code, text) = client.call("status", &[]).await.expect_err("a failure");
-    assert_eq!((code.as_str(), text.as_str()), ("NetConnection.Call.Failed", "no luck"));
     // A message of 100 kB goes in fragments.
     let long = Value::String(vec![b'x'; 100_000].into());
     assert_eq!(client.call("echo", &[long.clone()]).await, Ok(vec![long]));
@@ -247,13 +243,13 @@ async fn wri_06_and_08_a_flow_of_its_own_is_not_held_up_and_an_unreliable_one_no
         NOTE("own ", own ~= client.writer, " ", own.reliable, " ", loose.reliable, " ",
             client.writer.reliable)
         function client:burst()
-            for n = 1, 400 do loose:writeInvocation("onLoose", n) end
+            for n = 1, 2000 do loose:writeInvocation("onLoose", n) end
         end
         function client:ordered()
             for n = 1, 200 do own:writeInvocation("onOwn", n) end
             self.writer:writeInvocation("onMain", 1)
         end
-        function client:close() own:close() return "closed" end
+        function client:finish() own:close() return "closed" end
     end"#;
     let node = node(script).await;
     let path = Path { loss: 20, delay: Duration::from_millis(1) };
@@ -268,11 +264,14 @@ async fn wri_06_and_08_a_flow_of_its_own_is_not_held_up_and_an_unreliable_one_no
         client.calls("onOwn").iter().filter_map(|args| args[0].as_number()).collect();
     assert!(numbers.is_sorted(), "in order within the flow");
     client.with(|server| server.call("burst", &[]).expect("there is room"));
-    let _ = client.call("nothing", &[]).await;
+    wait::until("most of the loose ones", || {
+        client.calls("onLoose").iter().any(|args| args[0].as_number() > Some(1_800.0))
+    })
+    .await;
     client.set_path(Path::default());
-    assert_eq!(client.call("close", &[]).await, Ok(vec!["closed".into()]));
+    assert_eq!(client.call("finish", &[]).await, Ok(vec!["closed".into()]));
     let loose = client.calls("onLoose").len();
-    assert!((1..400).contains(&loose), "{loose} of 400: what was lost was repeated");
+    assert!((1..2_000).contains(&loose), "{loose} of 2000: what was lost was repeated");
     assert!(!client.is_closed());
 }
 
@@ -328,9 +327,10 @@ async fn rtmfp_088_the_end_of_the_control_flow_is_the_end_of_the_client() {
 async fn a_node_that_stops_tells_its_clients() {
     let mut node = node(ECHO).await;
     let client = RtmfpClient::connect(node.rtmfp(), "").await;
-    node.stop().await;
+    let took = node.stop().await;
     client.closed().await;
-    node.logged(&["gone", &client.peer_id().to_string()]).await;
+    node.logged(&["client disconnected"]).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 /// EVT-16 with the amendment: with something unacknowledged a silent client is gone after 45 s, an

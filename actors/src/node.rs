@@ -259,6 +259,9 @@ impl Node {
             warn!("scripts did not stop within {STOP_STEP:?}");
         }
         self.servers.do_send(StopServers);
+        if let Some(rtmfp) = &self.rtmfp {
+            rtmfp.do_send(StopEndpoint);
+        }
         for worker in self.workers.iter() {
             worker.to.do_send(StopSessions);
         }
@@ -269,13 +272,12 @@ impl Node {
             + alive(ActorKind::HttpSession)
             + alive(ActorKind::WebSocketSession)
             + alive(ActorKind::ServerConnection)
+            // The machines of RTMFP sessions outlive their actors until the far end has heard.
+            + self.services.metrics.rtmfp.sessions.load(Relaxed)
             > 0
             && waited.elapsed() < STOP_STEP
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        if let Some(rtmfp) = &self.rtmfp {
-            rtmfp.do_send(StopEndpoint);
         }
         self.metrics_log.do_send(crate::metrics_log::StopLog);
         for arbiter in &self.arbiters {

@@ -32,6 +32,7 @@ pub(crate) fn stack_is_low() -> bool {
 pub(crate) enum Garbage {
     Publication(u64),
     Member(u64),
+    Writer(u64),
 }
 
 /// Lua values that Rust needs often.

@@ -168,6 +168,6 @@ function R.collect()
 	while true do
 		local kind, key = native.garbage()
 		if not kind then return end
-		if kind == "publication" then R.publication_collected(key) else R.member_collected(key) end
+		R[kind .. "_collected"](key)
 	end
 end

@@ -129,6 +129,7 @@ impl Engine {
         self.core.event("onManage", "manage", ());
         self.core.runs.next();
         self.core.event("client:onManage", "manage_clients", ());
+        self.core.event("writer:onManage", "manage_writers", ());
         self.core.event("mail:onSent", "mails", ());
     }
 

@@ -347,6 +347,19 @@ pub trait Host {
     /// Writes one message to a client.
     fn write(&self, client: ClientId, message: ClientMessage);
 
+    /// As [`write`](Self::write), on a flow of its own (WRI-06) that is opened when it is first
+    /// used, 0 for the main one; what is lost of it is repeated only when `is_reliable` (WRI-08).
+    /// By default there is one flow, and nothing is lost.
+    fn write_on(&self, client: ClientId, flow: u32, is_reliable: bool, message: ClientMessage) {
+        let _ = (flow, is_reliable);
+        self.write(client, message);
+    }
+
+    /// Ends a flow of [`write_on`](Self::write_on) after what was written to it.
+    fn close_writer(&self, client: ClientId, flow: u32) {
+        let _ = (client, flow);
+    }
+
     /// Closes a client's session (WRI-07).
     fn close_client(&self, client: ClientId, code: u32);
 

@@ -84,6 +84,15 @@ pub(crate) trait Carrier: Unpin + 'static {
     fn span(client: ClientId, peer: SocketAddr) -> Span;
     /// Tells the client, in the words of its protocol.
     fn say(&self, reply: Reply);
+    /// What is spoken next goes on this flow of a script (WRI-06), 0 for the main one, and is
+    /// repeated when lost if `is_reliable` (WRI-08). Carriers without flows lose nothing.
+    fn route(&self, flow: u32, is_reliable: bool) {
+        let _ = (flow, is_reliable);
+    }
+    /// A script's flow ends.
+    fn close_writer(&self, flow: u32) {
+        let _ = flow;
+    }
     /// Sends what the machine has to send and keeps its events.
     fn drain(&self);
     /// The next wish that [`drain`](Self::drain) kept.

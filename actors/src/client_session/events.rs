@@ -250,6 +250,14 @@ impl<C: Carrier> ClientSession<C> {
                     self.carrier.say(Reply::Written(message));
                 }
             }
+            ToSession::WriteOn { flow, is_reliable, messages, ticket: _ticket } => {
+                self.carrier.route(flow, is_reliable);
+                for message in messages {
+                    self.carrier.say(Reply::Written(message));
+                }
+                self.carrier.route(0, true);
+            }
+            ToSession::CloseWriter(flow) => self.carrier.close_writer(flow),
             ToSession::Close { code } => self.carrier.say(Reply::Close(code)),
             ToSession::SetListener { listener, audio, video, sample_access } => {
                 self.set_listener(listener, audio, video, sample_access);

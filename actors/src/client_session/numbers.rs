@@ -27,6 +27,10 @@ pub(crate) struct ViewerNumbers {
     last_log: Option<Instant>,
     /// Bytes that are no message were left out, and it was said.
     said_raw: bool,
+    /// Bytes sent and lost on the path, up to now and within the window.
+    path: (u64, u64),
+    sent_meter: RateMeter,
+    lost_meter: RateMeter,
 }
 
 impl ViewerNumbers {
@@ -40,6 +44,9 @@ impl ViewerNumbers {
             dropped: 0,
             last_log: None,
             said_raw: false,
+            path: (0, 0),
+            sent_meter: RateMeter::default(),
+            lost_meter: RateMeter::default(),
         }
     }
 
@@ -77,6 +84,22 @@ impl ViewerNumbers {
                 queued,
                 "viewer too slow, frames dropped to the next key frame"
             );
+        }
+    }
+
+    /// What a carrier that knows its path says of it (QOS-02, QOS-03): smoothed round trip, bytes
+    /// sent and lost since its begin. They are the session's: all kinds of media share the path.
+    pub(crate) fn path(&mut self, round_trip: Option<Duration>, sent: u64, lost: u64) {
+        let now = epoch_ms();
+        let (sent_before, lost_before) = std::mem::replace(&mut self.path, (sent, lost));
+        self.sent_meter.add(now, sent.saturating_sub(sent_before));
+        self.lost_meter.add(now, lost.saturating_sub(lost_before));
+        let (sent, lost) = (self.sent_meter.per_second(now), self.lost_meter.per_second(now));
+        let lost_ppm = (lost.min(sent) * 1_000_000).checked_div(sent).unwrap_or(0) as u32;
+        let latency_ms = round_trip.map_or(0, |time| time.as_millis() / 2) as u32;
+        for qos in [&self.qos.audio, &self.qos.video, &self.qos.data] {
+            qos.lost_ppm.store(lost_ppm, Relaxed);
+            qos.latency_ms.store(latency_ms, Relaxed);
         }
     }
 

@@ -39,6 +39,19 @@ pub enum ToSession {
         /// Bounds what is on its way to one session.
         ticket: Ticket,
     },
+    /// A script wrote to the client on a flow of its own, or unreliably (WRI-06, WRI-08).
+    WriteOn {
+        /// The script's number of the flow, 0 for the main one.
+        flow: u32,
+        /// What is lost is repeated.
+        is_reliable: bool,
+        /// In order.
+        messages: Vec<ClientMessage>,
+        /// Bounds what is on its way to one session.
+        ticket: Ticket,
+    },
+    /// A script has no more to say on a flow of its own.
+    CloseWriter(u32),
     /// A script closed the client (WRI-07).
     Close {
         /// 0 ordinary, 1 idle, above: application shutdown.

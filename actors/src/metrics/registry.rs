@@ -275,6 +275,18 @@ pub struct RtmfpStats {
     pub introductions: AtomicU64,
     /// Peers that nobody knew.
     pub unknown_peers: AtomicU64,
+    /// Sessions, with those that only say their last words.
+    pub sessions: AtomicI64,
+    /// Packets of sessions that were forged, replayed, cut or of a wrong mode.
+    pub packets_dropped: AtomicU64,
+    /// Flows refused: too many, without a meaning or out of place.
+    pub flows_refused: AtomicU64,
+    /// Messages larger than their flow may hold.
+    pub oversized_messages: AtomicU64,
+    /// NetGroup joins refused: no such id, or too many.
+    pub joins_refused: AtomicU64,
+    /// Chunks and messages without a meaning.
+    pub messages_ignored: AtomicU64,
 }
 
 /// All counters of a node.

@@ -175,6 +175,10 @@ fn links(out: &mut Text, metrics: &Metrics) {
 }
 
 fn rtmfp(out: &mut Text, stats: &RtmfpStats) {
+    let sessions = "Sessions, with those that only say their last words.";
+    out.one("ramona_rtmfp_sessions", "gauge", sessions, || {
+        stats.sessions.load(Relaxed).max(0) as u64
+    });
     for (name, help, counter) in [
         ("ramona_rtmfp_in_datagrams_total", "Datagrams received.", &stats.datagrams_in),
         (
@@ -208,6 +212,31 @@ fn rtmfp(out: &mut Text, stats: &RtmfpStats) {
             &stats.introductions,
         ),
         ("ramona_rtmfp_unknown_peers_total", "Peers that nobody knew.", &stats.unknown_peers),
+        (
+            "ramona_rtmfp_dropped_packets_total",
+            "Packets of sessions that were forged, replayed, cut or of a wrong mode.",
+            &stats.packets_dropped,
+        ),
+        (
+            "ramona_rtmfp_refused_flows_total",
+            "Flows refused: too many, without a meaning or out of place.",
+            &stats.flows_refused,
+        ),
+        (
+            "ramona_rtmfp_oversized_messages_total",
+            "Messages larger than their flow may hold.",
+            &stats.oversized_messages,
+        ),
+        (
+            "ramona_rtmfp_refused_joins_total",
+            "NetGroup joins refused: no such id, or too many.",
+            &stats.joins_refused,
+        ),
+        (
+            "ramona_rtmfp_ignored_messages_total",
+            "Chunks and messages without a meaning.",
+            &stats.messages_ignored,
+        ),
     ] {
         out.one(name, "counter", help, || counter.load(Relaxed));
     }

@@ -64,6 +64,7 @@ pub(crate) struct RtmfpEndpoint {
     questions: Questions,
     timer: Option<(SpawnHandle, Instant)>,
     limited: u64,
+    is_stopping: bool,
     _alive: Alive,
 }
 
@@ -76,7 +77,7 @@ struct WorkerOut {
 
 struct Readable(std::io::Result<()>);
 
-/// The node stops: no more handshakes.
+/// The node stops: no more handshakes. Sessions still get their datagrams, for they say goodbye.
 pub(crate) struct StopEndpoint;
 
 impl Message for StopEndpoint {
@@ -113,6 +114,7 @@ impl RtmfpEndpoint {
             questions: Questions::new(config, services.script.clone()),
             timer: None,
             limited: 0,
+            is_stopping: false,
             _alive: alive,
             metrics,
             services,
@@ -159,6 +161,10 @@ impl RtmfpEndpoint {
                 let batch = &mut self.workers[*worker].batch;
                 batch.bytes.extend_from_slice(datagram);
                 batch.items.push((id, from, own, datagram.len()));
+            }
+            // Nothing that was queued is answered any more.
+            Route::Handled if self.is_stopping => {
+                while !matches!(self.endpoint.poll_output(), EndpointOutput::Timeout(_)) {}
             }
             Route::Handled => {
                 // Its answer leaves from the address that it came to.
@@ -438,7 +444,7 @@ impl RtmfpEndpoint {
 impl Handler<StopEndpoint> for RtmfpEndpoint {
     type Result = ();
 
-    fn handle(&mut self, _: StopEndpoint, ctx: &mut Self::Context) {
-        ctx.stop();
+    fn handle(&mut self, _: StopEndpoint, _: &mut Self::Context) {
+        self.is_stopping = true;
     }
 }

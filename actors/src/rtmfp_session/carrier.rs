@@ -16,7 +16,7 @@ use ramona_rtmp as rtmp;
 use ramona_rtmp::{CloseKind, NetConnection, StreamId};
 use ramona_script::{ClientId, Format, MediaQos};
 use ramona_tc as tc;
-use ramona_tc::{Connection, GroupJoin};
+use ramona_tc::{Connection, GroupJoin, Writer};
 use tracing::{Span, debug, info, info_span};
 
 use super::RtmfpSession;
@@ -50,7 +50,20 @@ pub(crate) struct RtmfpCarrier {
     timeout: Cell<Option<Duration>>,
     joins: RefCell<HashMap<u64, (GroupJoin, GroupId)>>,
     next_join: Cell<u64>,
+    /// Flows of scripts by their numbers.
+    writers: RefCell<HashMap<u32, Writer>>,
     sent: Cell<u64>,
+    counted: Cell<Counted>,
+}
+
+/// What the node's counters were told of a session's.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Counted {
+    packets_dropped: u64,
+    flows_refused: u64,
+    oversized_messages: u64,
+    joins_refused: u64,
+    messages_ignored: u64,
 }
 
 impl RtmfpCarrier {
@@ -70,7 +83,9 @@ impl RtmfpCarrier {
             timeout: Cell::new(None),
             joins: RefCell::default(),
             next_join: Cell::new(1),
+            writers: RefCell::default(),
             sent: Cell::new(0),
+            counted: Cell::default(),
         }
     }
 
@@ -94,7 +109,35 @@ impl RtmfpCarrier {
     /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do.
     pub(super) fn after_input(&self) {
         self.drain();
+        self.count();
         self.poke();
+    }
+
+    /// Tells the node's counters what came up since the last time: mostly nothing.
+    fn count(&self) {
+        let connection = self.connection.borrow();
+        let (session, own) = (connection.session().stats(), connection.stats());
+        let now = Counted {
+            packets_dropped: session.packets_dropped,
+            flows_refused: session.flows_rejected + session.flows_ignored + own.flows_refused,
+            oversized_messages: session.oversized_messages,
+            joins_refused: own.bad_joins,
+            messages_ignored: session.chunks_dropped + own.messages_ignored,
+        };
+        let before = self.counted.replace(now);
+        if before == now {
+            return;
+        }
+        let shown = &self.hub.metrics.rtmfp;
+        for (counter, before, now) in [
+            (&shown.packets_dropped, before.packets_dropped, now.packets_dropped),
+            (&shown.flows_refused, before.flows_refused, now.flows_refused),
+            (&shown.oversized_messages, before.oversized_messages, now.oversized_messages),
+            (&shown.joins_refused, before.joins_refused, now.joins_refused),
+            (&shown.messages_ignored, before.messages_ignored, now.messages_ignored),
+        ] {
+            counter.fetch_add(now - before, Relaxed);
+        }
     }
 
     fn poke(&self) {
@@ -183,6 +226,29 @@ impl Carrier for RtmfpCarrier {
                 peer: session.peer_id(),
                 address: session.far_address(),
             });
+        }
+    }
+
+    fn route(&self, flow: u32, is_reliable: bool) {
+        let mut connection = self.connection.borrow_mut();
+        if flow == 0 {
+            return connection.set_writer(None, is_reliable);
+        }
+        let mut writers = self.writers.borrow_mut();
+        let writer = writers.get(&flow).copied().or_else(|| connection.open_writer());
+        match writer {
+            Some(writer) => {
+                writers.insert(flow, writer);
+            }
+            None => debug!(flow, "no flow of its own for a script's writer: the main one is used"),
+        }
+        connection.set_writer(writer, is_reliable);
+    }
+
+    fn close_writer(&self, flow: u32) {
+        if let Some(writer) = self.writers.borrow_mut().remove(&flow) {
+            self.connection.borrow_mut().close_writer(writer);
+            self.drain();
         }
     }
 
@@ -365,13 +431,14 @@ impl RtmfpSession {
     fn join_group(&mut self, join: GroupJoin, group: GroupId, ctx: &mut Context<Self>) {
         let carrier = self.carrier.clone();
         if carrier.joins.borrow().len() >= MAX_JOINS {
-            self.services.metrics.connections_refused.fetch_add(1, Relaxed);
+            self.services.metrics.rtmfp.joins_refused.fetch_add(1, Relaxed);
             debug!(limit = MAX_JOINS, "join refused: too many groups of one client");
             return;
         }
         let number = carrier.next_join.replace(carrier.next_join.get() + 1);
         let session = ctx.address().recipient();
         if !self.services.groups.join(group, self.client, self.raw_id, number, session) {
+            self.services.metrics.rtmfp.joins_refused.fetch_add(1, Relaxed);
             return;
         }
         carrier.joins.borrow_mut().insert(number, (join, group));

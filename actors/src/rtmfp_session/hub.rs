@@ -129,11 +129,13 @@ impl RtmfpHub {
     }
 
     pub(crate) fn add(&self, carrier: Rc<RtmfpCarrier>) {
+        self.metrics.rtmfp.sessions.fetch_add(1, Relaxed);
         self.sessions.borrow_mut().insert(carrier.id(), carrier);
     }
 
     pub(super) fn remove(&self, id: SessionId) {
         if self.sessions.borrow_mut().remove(&id).is_some() {
+            self.metrics.rtmfp.sessions.fetch_sub(1, Relaxed);
             self.endpoint.do_send(ToEndpoint::Ended(id));
         }
     }

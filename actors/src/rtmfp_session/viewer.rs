@@ -133,6 +133,11 @@ impl Viewer for RtmfpViewer {
     }
 
     fn measure(&self) {
-        self.numbers.borrow_mut().measure();
+        let connection = self.carrier.connection.borrow();
+        let session = connection.session();
+        let (stats, round_trip) = (session.stats(), session.round_trip());
+        let mut numbers = self.numbers.borrow_mut();
+        numbers.path(round_trip, stats.data_bytes_sent, stats.data_bytes_lost);
+        numbers.measure();
     }
 }

@@ -14,7 +14,7 @@ use ramona_script::{
     PublicationInfo, PublishError, SendOutcome, ServerId, Watch,
 };
 
-use super::outgoing::{ClientOut, PublicationOut, ServerOut, owned};
+use super::outgoing::{ClientOut, MAIN, PublicationOut, ServerOut, owned};
 use super::resolver::Resolver;
 use crate::directory::Directory;
 use crate::groups::Groups;
@@ -117,6 +117,16 @@ impl BridgeHost {
         if let Some(mut out) = self.clients.borrow_mut().remove(&client) {
             out.flush();
         }
+    }
+
+    fn write_routed(&self, client: ClientId, route: (u32, bool), message: ClientMessage) {
+        let mut clients = self.clients.borrow_mut();
+        let Some(out) = clients.get_mut(&client) else { return };
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.clients.last() != Some(&client) && !dirty.clients.contains(&client) {
+            dirty.clients.push(client);
+        }
+        out.write(client, route, message, &self.metrics.script);
     }
 
     pub(super) fn tell(&self, client: ClientId, message: ToSession) {
@@ -285,13 +295,16 @@ impl Host for BridgeHost {
     }
 
     fn write(&self, client: ClientId, message: ClientMessage) {
-        let mut clients = self.clients.borrow_mut();
-        let Some(out) = clients.get_mut(&client) else { return };
-        let mut dirty = self.dirty.borrow_mut();
-        if dirty.clients.last() != Some(&client) && !dirty.clients.contains(&client) {
-            dirty.clients.push(client);
-        }
-        out.write(client, message, &self.metrics.script);
+        self.write_routed(client, MAIN, message);
+    }
+
+    fn write_on(&self, client: ClientId, flow: u32, is_reliable: bool, message: ClientMessage) {
+        self.write_routed(client, (flow, is_reliable), message);
+    }
+
+    fn close_writer(&self, client: ClientId, flow: u32) {
+        self.flush_client(client);
+        self.tell(client, ToSession::CloseWriter(flow));
     }
 
     fn close_client(&self, client: ClientId, code: u32) {

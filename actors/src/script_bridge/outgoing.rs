@@ -98,21 +98,37 @@ pub(super) struct ClientOut {
     session: Recipient<ToSession>,
     messages: Vec<ClientMessage>,
     bytes: usize,
+    /// The flow of what waits, and whether it is reliable.
+    route: (u32, bool),
     backlog: Arc<Backlog>,
     refused: bool,
 }
 
+/// The main writer.
+pub(super) const MAIN: (u32, bool) = (0, true);
+
 impl ClientOut {
     pub(super) fn new(session: Recipient<ToSession>) -> Self {
         let backlog = Arc::default();
-        Self { session, messages: Vec::new(), bytes: 0, backlog, refused: false }
+        Self { session, messages: Vec::new(), bytes: 0, route: MAIN, backlog, refused: false }
     }
 
     pub(super) fn tell(&self, message: ToSession) {
         self.session.do_send(message);
     }
 
-    pub(super) fn write(&mut self, client: ClientId, message: ClientMessage, stats: &ScriptStats) {
+    /// Queues a message; `route` is the flow and whether it is reliable.
+    pub(super) fn write(
+        &mut self,
+        client: ClientId,
+        route: (u32, bool),
+        message: ClientMessage,
+        stats: &ScriptStats,
+    ) {
+        if route != self.route {
+            self.flush();
+            self.route = route;
+        }
         let size = size_of_message(&message);
         if self.backlog.len() + self.bytes + size > CLIENT_BACKLOG {
             stats.writes_refused.fetch_add(1, Relaxed);
@@ -143,7 +159,10 @@ impl ClientOut {
         }
         let ticket = self.backlog.take(std::mem::take(&mut self.bytes));
         let messages = std::mem::take(&mut self.messages);
-        self.session.do_send(ToSession::Write { messages, ticket });
+        self.session.do_send(match self.route {
+            MAIN => ToSession::Write { messages, ticket },
+            (flow, is_reliable) => ToSession::WriteOn { flow, is_reliable, messages, ticket },
+        });
         true
     }
 }

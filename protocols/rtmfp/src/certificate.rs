@@ -307,9 +307,9 @@ mod tests {
         Certificate::decode(&hex(text))
     }
 
-    /// RTMFP-020, vector V8.
+    /// Vector V8.
     #[test]
-    fn a_fingerprint_is_the_hash_of_the_options() {
+    fn rtmfp_020_a_fingerprint_is_the_hash_of_the_options() {
         let server = certificate(V8_CERTIFICATE).expect("certificate");
         assert_eq!(server.fingerprint().0.to_vec(), hex(V8_FINGERPRINT));
         assert_eq!(Epd::of_peer(server.fingerprint()).bytes(), &hex(V8_EPD));
@@ -326,9 +326,9 @@ mod tests {
         assert_eq!(marked.fingerprint(), server.fingerprint());
     }
 
-    /// RTMFP-020: option 0a, and only groups that are implemented.
+    /// Option 0a, and only groups that are implemented.
     #[test]
-    fn our_certificate_has_the_layout_of_the_vector() {
+    fn rtmfp_020_our_certificate_has_the_layout_of_the_vector() {
         let mut entropy = Entropy::from_seed([5; 32]);
         let identity = Identity::server(&[Group::Modp1024, Group::Modp2048], &mut entropy);
         let bytes = identity.certificate_bytes();
@@ -349,9 +349,9 @@ mod tests {
         assert!(certificate("").is_none());
     }
 
-    /// RTMFP-021 and RTMFP-022, vector V9.
+    /// Vector V9.
     #[test]
-    fn discriminators_match_as_in_the_vectors() {
+    fn rtmfp_021_and_022_discriminators_match_as_in_the_vectors() {
         let server = certificate(V8_CERTIFICATE).expect("certificate");
         let plain = certificate(&format!("81021d02{V3_Y_I}")).expect("certificate");
         let uri = "1c0a72746d66703a2f2f3132372e302e302e313a323935302f6c697665";

@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::testing::hex;
 
-    /// RTMFP-009: an unknown chunk is a chunk like another; padding of either kind is not.
+    /// An unknown chunk is a chunk like another; padding of either kind is not.
     #[test]
-    fn chunks_are_found_between_padding() {
+    fn rtmfp_009_chunks_are_found_between_padding() {
         let bytes = hex("ec000105 000001aa ff0000 010000 ffffff ffff");
         let chunks: Vec<_> = Chunks::new(&bytes).collect();
         assert_eq!(chunks, [(0xec, &[5][..]), (kind::PING, &[][..])]);

@@ -87,9 +87,8 @@ mod tests {
         Circumstances { fast: true, time_critical: false, outstanding }
     }
 
-    /// RTMFP-073.
     #[test]
-    fn slow_start_doubles_each_round_trip() {
+    fn rtmfp_073_slow_start_doubles_each_round_trip() {
         let mut c = Congestion::default();
         assert_eq!(c.cwnd(), 3 * SMSS);
         for packets in [3, 6, 12, 24] {
@@ -107,9 +106,8 @@ mod tests {
         assert_eq!(c.cwnd(), 3 * SMSS);
     }
 
-    /// RTMFP-073.
     #[test]
-    fn a_loss_halves_and_time_critical_keeps_seven_eighths() {
+    fn rtmfp_073_a_loss_halves_and_time_critical_keeps_seven_eighths() {
         let mut c = Congestion { cwnd: 40_000, ..Congestion::default() };
         c.lost(at(40_000));
         assert_eq!(c.cwnd(), 20_000);
@@ -123,9 +121,8 @@ mod tests {
         assert_eq!(c.cwnd(), 3 * SMSS, "not below the initial window");
     }
 
-    /// RTMFP-073.
     #[test]
-    fn a_timeout_leaves_one_segment_and_idleness_three() {
+    fn rtmfp_073_a_timeout_leaves_one_segment_and_idleness_three() {
         let mut c = Congestion { cwnd: 40_000, ssthresh: 20_000, acked: 0 };
         c.timed_out(true);
         assert_eq!((c.cwnd(), c.ssthresh), (SMSS, 30_000));

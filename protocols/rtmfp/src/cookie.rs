@@ -101,9 +101,8 @@ mod tests {
     use super::*;
     use crate::testing::raw::TestInstant;
 
-    /// RTMFP-032 and RTMFP-033.
     #[test]
-    fn a_cookie_is_valid_for_95_seconds_at_its_address() {
+    fn rtmfp_032_and_033_a_cookie_is_valid_for_95_seconds_at_its_address() {
         let mut entropy = Entropy::from_seed([1; 32]);
         let start = Instant::now_for_tests();
         let mut cookies = Cookies::new(start, &mut entropy);

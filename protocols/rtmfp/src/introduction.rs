@@ -50,9 +50,8 @@ mod tests {
         list.iter().map(|text| text.parse().expect("socket")).collect()
     }
 
-    /// RTMFP-042 and RTMFP-046.
     #[test]
-    fn the_observed_address_is_first_and_each_comes_once() {
+    fn rtmfp_042_and_046_the_observed_address_is_first_and_each_comes_once() {
         let reported =
             sockets(&["192.0.2.2:56219", "203.0.113.1:4", "[fd00::2]:42532", "192.0.2.2:56219"]);
         let addresses = peer_addresses(reported[1], &reported);

@@ -182,9 +182,9 @@ mod tests {
         assert!(GroupId::of_specification(b"G:ff").is_some(), "cut off");
     }
 
-    /// RTMFP-100, vector V14.
+    /// Vector V14.
     #[test]
-    fn joins_and_members_have_the_bytes_of_the_vector() {
+    fn rtmfp_100_joins_and_members_have_the_bytes_of_the_vector() {
         let (flow, metadata, association, join) = message(V14_JOIN);
         assert_eq!((flow, &metadata[..], association), (3, GROUP_METADATA, Some(2)));
         let id = GroupId(hex(V14_GROUP_ID).try_into().expect("32"));
@@ -196,9 +196,8 @@ mod tests {
         assert_eq!(encode_member(peer(V14_PEER_B)), member);
     }
 
-    /// RTMFP-104.
     #[test]
-    fn a_plain_specification_is_hashed() {
+    fn rtmfp_104_a_plain_specification_is_hashed() {
         let join = hex("01051074657374");
         assert_eq!(decode_join(&join), Some(GroupId(sha256(b"test"))));
     }
@@ -235,9 +234,8 @@ mod tests {
         ring
     }
 
-    /// RTMFP-101.
     #[test]
-    fn a_newcomer_is_told_at_most_six_others() {
+    fn rtmfp_101_a_newcomer_is_told_at_most_six_others() {
         for count in 0..30 {
             let ring = ring(count);
             for newcomer in [PeerId([0; 32]), PeerId([count / 2; 32]), PeerId([99; 32])] {

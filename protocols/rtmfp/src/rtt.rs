@@ -94,9 +94,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// RTMFP-069.
     #[test]
-    fn samples_follow_the_formulas() {
+    fn rtmfp_069_samples_follow_the_formulas() {
         let mut rtt = Rtt::default();
         assert_eq!((rtt.srtt(), rtt.erto()), (None, ms(3000)));
         rtt.echoed(125, 100);
@@ -126,9 +125,8 @@ mod tests {
         assert_ne!(rtt.erto(), erto, "ticks wrap");
     }
 
-    /// RTMFP-069.
     #[test]
-    fn the_timeout_grows_to_ten_seconds() {
+    fn rtmfp_069_the_timeout_grows_to_ten_seconds() {
         let mut rtt = Rtt::default();
         let mut last = rtt.erto();
         for _ in 0..4 {

@@ -70,9 +70,8 @@ mod tests {
     use super::*;
     use crate::testing::raw::TestInstant;
 
-    /// RTMFP-074.
     #[test]
-    fn only_news_of_other_sessions_counts() {
+    fn rtmfp_074_only_news_of_other_sessions_counts() {
         let start = Instant::now_for_tests();
         let at = |ms| start + Duration::from_millis(ms);
         let shared = TimeCritical::new(start);

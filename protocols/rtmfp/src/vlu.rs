@@ -52,9 +52,9 @@ mod tests {
         out
     }
 
-    /// RTMFP-001, vector V1.
+    /// Vector V1.
     #[test]
-    fn values_have_the_bytes_of_the_vectors() {
+    fn rtmfp_001_values_have_the_bytes_of_the_vectors() {
         for (value, bytes) in [
             (0, &[0x00][..]),
             (1, &[0x01]),
@@ -74,9 +74,9 @@ mod tests {
         }
     }
 
-    /// RTMFP-001, vector V1 "decode only".
+    /// Vector V1 "decode only".
     #[test]
-    fn long_forms_are_read_and_larger_values_saturate() {
+    fn rtmfp_001_long_forms_are_read_and_larger_values_saturate() {
         assert_eq!(decode(&[0x80, 0x01]), Some((1, 2)));
         assert_eq!(decode(&[0x80, 0x80, 0x00]), Some((0, 3)));
         assert_eq!(decode(&[0x81]), None);

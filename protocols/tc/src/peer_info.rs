@@ -53,9 +53,9 @@ mod tests {
         digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect::<Vec<_>>().into()
     }
 
-    /// RTMFP-045, vector V15: the messages of librtmfp, rtmfp-cpp and Flash.
+    /// Vector V15: the messages of librtmfp, rtmfp-cpp and Flash.
     #[test]
-    fn addresses_are_taken_with_and_without_null_and_from_both_types() {
+    fn rtmfp_045_addresses_are_taken_with_and_without_null_and_from_both_types() {
         let librtmfp = hex(concat!(
             "02000b73657450656572496e666f00000000000000000002000f3139322e302e322e323a3536323139",
             "02000f5b666430303a3a325d3a3432353332"

@@ -147,7 +147,7 @@ function events.disconnect(id)
 	local f = R.handler(s.app.path, "onDisconnection")
 	local ran = f and R.app_of(f)
 	if f then R.invoke(f, "onDisconnection", 0, o) end
-	R.kill(s.writer)
+	R.end_writers(s)
 	drop(id)
 	return ran
 end

@@ -152,6 +152,7 @@ impl Core {
         self.native("own", |core, lua, (kind, key): (LuaString, u64)| {
             let what = match &*kind.as_bytes() {
                 b"publication" => Garbage::Publication(key),
+                b"writer" => Garbage::Writer(key),
                 _ => Garbage::Member(key),
             };
             let guard = Guard { garbage: core.garbage.clone(), what };
@@ -162,6 +163,7 @@ impl Core {
             Ok(match next {
                 Some(Garbage::Publication(id)) => (Some("publication"), Some(id)),
                 Some(Garbage::Member(token)) => (Some("member"), Some(token)),
+                Some(Garbage::Writer(token)) => (Some("writer"), Some(token)),
                 None => (None, None),
             })
         })?;

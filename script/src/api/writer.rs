@@ -13,42 +13,83 @@ impl Core {
     pub(crate) fn add_writer_natives(&self) -> mlua::Result<()> {
         self.native(
             "write_invocation",
-            |core, lua, (id, name, values): (u64, LuaString, Variadic<Value>)| {
+            |core,
+             lua,
+             (id, flow, reliable, name, values): (
+                u64,
+                Option<u32>,
+                bool,
+                LuaString,
+                Variadic<Value>,
+            )| {
                 let (client, name) = (ClientId(id), copy(&name));
                 let (format, is_flash) = core.format_of(client);
                 let first = (!is_flash).then_some(&name[..]);
                 let args = core.encode(lua, "writer:writeInvocation", format, first, &values)?;
                 let message = ClientMessage::Invocation { name, args: args.into(), format };
-                core.host.write(client, message);
+                core.write(client, flow, reliable, message);
                 Ok(())
             },
         )?;
-        self.native("write_message", |core, lua, (id, values): (u64, Variadic<Value>)| {
-            let client = ClientId(id);
-            let (format, _) = core.format_of(client);
-            let values = core.encode(lua, "writer:writeMessage", format, None, &values)?;
-            core.host.write(client, ClientMessage::Message { values: values.into(), format });
-            Ok(())
-        })?;
-        self.native("write_raw", |core, _, (id, data): (u64, LuaString)| {
-            core.host.write(ClientId(id), ClientMessage::Raw { data: copy(&data) });
-            Ok(())
-        })?;
+        self.native(
+            "write_message",
+            |core, lua, (id, flow, reliable, values): (u64, Option<u32>, bool, Variadic<Value>)| {
+                let client = ClientId(id);
+                let (format, _) = core.format_of(client);
+                let values = core.encode(lua, "writer:writeMessage", format, None, &values)?;
+                let message = ClientMessage::Message { values: values.into(), format };
+                core.write(client, flow, reliable, message);
+                Ok(())
+            },
+        )?;
+        self.native(
+            "write_raw",
+            |core, _, (id, flow, reliable, data): (u64, Option<u32>, bool, LuaString)| {
+                let message = ClientMessage::Raw { data: copy(&data) };
+                core.write(ClientId(id), flow, reliable, message);
+                Ok(())
+            },
+        )?;
         self.native(
             "write_status",
-            |core, _, (id, code, description): (u64, LuaString, LuaString)| {
+            |core,
+             _,
+             (id, flow, reliable, code, description): (
+                u64,
+                Option<u32>,
+                bool,
+                LuaString,
+                LuaString,
+            )| {
                 let message =
                     ClientMessage::Status { code: copy(&code), description: copy(&description) };
-                core.host.write(ClientId(id), message);
+                core.write(ClientId(id), flow, reliable, message);
                 Ok(())
             },
         )?;
+        self.native("close_writer", |core, _, (id, flow): (u64, u32)| {
+            core.host.close_writer(ClientId(id), flow);
+            Ok(())
+        })?;
         self.native("flush_client", |core, _, id: u64| Ok(core.host.flush_client(ClientId(id))))?;
         self.native("close_client", |core, _, (id, code): (u64, f64)| {
             // Out of range or no number: the plain close.
             core.host.close_client(ClientId(id), code as u32);
             Ok(())
         })
+    }
+
+    fn write(
+        &self,
+        client: ClientId,
+        flow: Option<u32>,
+        is_reliable: bool,
+        message: ClientMessage,
+    ) {
+        match (flow, is_reliable) {
+            (None, true) => self.host.write(client, message),
+            (flow, _) => self.host.write_on(client, flow.unwrap_or(0), is_reliable, message),
+        }
     }
 
     /// What a client's writer writes now, and whether the client is one of Flash: its own format,

@@ -70,6 +70,7 @@ pub struct Rtmfp {
     path: Path,
     is_cut: bool,
     received: Vec<usize>,
+    recorded: Option<Vec<Vec<u8>>>,
     random: Entropy,
 }
 
@@ -173,7 +174,7 @@ impl RtmfpClient {
         app: &str,
         options: RtmfpOptions,
     ) -> (Self, OpenId) {
-        let socket = UdpSocket::bind((options.from, 0)).await.expect("a UDP port");
+        let socket = bind(options.from).await;
         let local = socket.local_addr().expect("an address");
         let seed = options.seed.unwrap_or_else(|| {
             let mut seed = [0; 32];
@@ -204,6 +205,7 @@ impl RtmfpClient {
             path: options.path,
             is_cut: false,
             received: Vec::new(),
+            recorded: None,
             random,
         });
         let tasks = vec![tokio::spawn(serve(shared.clone()))];
@@ -295,7 +297,7 @@ impl RtmfpClient {
 
     /// Continues from another port, as behind an address translator that forgot it.
     pub async fn rebind(&self) -> SocketAddr {
-        let socket = UdpSocket::bind((self.local.ip(), 0)).await.expect("a UDP port");
+        let socket = bind(self.local.ip()).await;
         let address = socket.local_addr().expect("an address");
         self.shared.work(|machine| machine.socket = Arc::new(socket));
         address
@@ -314,6 +316,16 @@ impl RtmfpClient {
     /// Sizes of all datagrams that came in.
     pub fn received_sizes(&self) -> Vec<usize> {
         self.shared.lock().machine.received.clone()
+    }
+
+    /// Keeps what it sends from now on, or no more.
+    pub fn record(&self, on: bool) {
+        self.shared.lock().machine.recorded = on.then(Vec::new);
+    }
+
+    /// Datagrams sent since [`record`](Self::record).
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.shared.lock().machine.recorded.clone().unwrap_or_default()
     }
 
     /// Ends all its sessions in order.
@@ -335,6 +347,13 @@ impl RtmfpClient {
     }
 }
 
+async fn bind(ip: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).await.expect("a UDP port");
+    // A socket that nobody waited for takes nothing yet.
+    socket.writable().await.expect("a UDP port");
+    socket
+}
+
 /// Largest UDP payload.
 const DATAGRAM: usize = 65_535;
 
@@ -347,6 +366,9 @@ async fn serve(shared: Arc<Shared<Rtmfp>>) {
             let socket = machine.socket.clone();
             for (to, bytes) in out {
                 if machine.passes() {
+                    if let Some(recorded) = &mut machine.recorded {
+                        recorded.push(bytes.clone());
+                    }
                     post(socket.clone(), to, bytes, machine.path.delay);
                 }
             }

@@ -122,9 +122,9 @@ mod tests {
         ack.ranges().collect()
     }
 
-    /// RTMFP-063, vector V13.
+    /// Vector V13.
     #[test]
-    fn range_acks_have_the_bytes_of_the_vectors() {
+    fn rtmfp_063_range_acks_have_the_bytes_of_the_vectors() {
         for (bytes, flow, blocks, cumulative, above) in [
             ("510007033f0a00000102", 3, 63, 10, vec![(12, 12), (15, 17)]),
             ("5100050283fe7f01", 2, 65407, 1, vec![]),
@@ -140,9 +140,9 @@ mod tests {
         }
     }
 
-    /// RTMFP-063, vector V13.
+    /// Vector V13.
     #[test]
-    fn a_bitmap_ack_says_the_same_as_ranges() {
+    fn rtmfp_063_a_bitmap_ack_says_the_same_as_ranges() {
         let bytes = hex("500004033f0a39");
         let ack = Ack::decode_bitmap(&bytes[HEADER_LEN..]).expect("ack");
         assert_eq!((ack.flow, ack.buffer_blocks, ack.cumulative), (3, 63, 10));
@@ -152,9 +152,9 @@ mod tests {
         assert_eq!(ranges(&ack), [(19, 20), (36, 43)]);
     }
 
-    /// RTMFP-063: the rest stays valid.
+    /// The rest stays valid.
     #[test]
-    fn a_truncated_range_is_ignored() {
+    fn rtmfp_063_a_truncated_range_is_ignored() {
         let bytes = hex("033f0a000001");
         let ack = Ack::decode_ranges(&bytes).expect("ack");
         assert_eq!(ranges(&ack), [(12, 12)]);

@@ -202,9 +202,9 @@ mod tests {
         Address::new(socket.parse().expect("socket"), origin)
     }
 
-    /// RTMFP-040, vector V10: redirects for load balancing, implied, and of a rendezvous.
+    /// Vector V10: redirects for load balancing, implied, and of a rendezvous.
     #[test]
-    fn redirects_have_the_bytes_of_the_vectors() {
+    fn rtmfp_040_redirects_have_the_bytes_of_the_vectors() {
         let cases = [
             (
                 TAG,

@@ -213,9 +213,9 @@ mod tests {
         Some(Startup { metadata: Some(metadata), association, unknown_mandatory: false })
     }
 
-    /// RTMFP-060, vector V12: flows with options.
+    /// Vector V12: flows with options.
     #[test]
-    fn first_chunks_have_the_bytes_of_the_vectors() {
+    fn rtmfp_060_first_chunks_have_the_bytes_of_the_vectors() {
         let stream = hex("544304fa8901");
         let cases = [
             (
@@ -247,9 +247,9 @@ mod tests {
         }
     }
 
-    /// RTMFP-060, vector V12: three fragments, the second and third in chunks of type 11.
+    /// Vector V12: three fragments, the second and third in chunks of type 11.
     #[test]
-    fn next_chunks_take_their_numbers_from_the_first() {
+    fn rtmfp_060_next_chunks_take_their_numbers_from_the_first() {
         let bytes = hex("10000a1004020100010203040511000730060708090a0b110004200c0d0e");
         let mut chunks = Chunks::new(&bytes);
         let first = UserData::decode(chunks.next().expect("10").1).expect("begin");
@@ -269,9 +269,9 @@ mod tests {
         assert_eq!(next_user_data_len(3), 7);
     }
 
-    /// RTMFP-060, vector V12: explicit abandonment and the end of a flow.
+    /// Vector V12: explicit abandonment and the end of a flow.
     #[test]
-    fn abandoned_numbers_may_have_a_forward_offset_of_zero() {
+    fn rtmfp_060_abandoned_numbers_may_have_a_forward_offset_of_zero() {
         for (bytes, sequence, is_final) in
             [("10000402040900", 9, false), ("10000403040a00", 10, true)]
         {

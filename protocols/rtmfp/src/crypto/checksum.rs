@@ -44,9 +44,9 @@ mod tests {
         !(sum as u16)
     }
 
-    /// RTMFP-002, vector V7.
+    /// Vector V7.
     #[test]
-    fn sums_are_those_of_the_vectors() {
+    fn rtmfp_002_sums_are_those_of_the_vectors() {
         for (bytes, sum) in [
             ("", 0xffff),
             ("00", 0xffff),

@@ -39,9 +39,8 @@ impl ReplayWindow {
 mod tests {
     use super::*;
 
-    /// RTMFP-019.
     #[test]
-    fn a_number_is_accepted_once() {
+    fn rtmfp_019_a_number_is_accepted_once() {
         let mut window = ReplayWindow::default();
         for number in [0, 1, 5, 3, 40, 9, 41] {
             assert!(window.is_fresh(number), "{number}");
@@ -51,9 +50,8 @@ mod tests {
         assert!(window.is_fresh(2) && window.is_fresh(4) && window.is_fresh(10));
     }
 
-    /// RTMFP-019.
     #[test]
-    fn numbers_below_the_window_count_as_seen() {
+    fn rtmfp_019_numbers_below_the_window_count_as_seen() {
         let mut window = ReplayWindow::default();
         window.mark(1000);
         assert!(window.is_fresh(1000 - 32), "the window has at least 32 numbers");

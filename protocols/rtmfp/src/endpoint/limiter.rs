@@ -151,9 +151,8 @@ mod tests {
         text.parse().expect("address")
     }
 
-    /// RTMFP-110.
     #[test]
-    fn a_network_gets_its_share_of_bytes_a_second() {
+    fn rtmfp_110_a_network_gets_its_share_of_bytes_a_second() {
         let start = Instant::now_for_tests();
         let mut limits = limits(start);
         let mut sent = |ms: u64, to: &str| {
@@ -185,9 +184,8 @@ mod tests {
         assert!((140..=150).contains(&opened), "50 at once, then 50 a second: {opened}");
     }
 
-    /// RTMFP-044.
     #[test]
-    fn a_pair_is_introduced_twice_a_second() {
+    fn rtmfp_044_a_pair_is_introduced_twice_a_second() {
         let start = Instant::now_for_tests();
         let mut limits = limits(start);
         let at = |ms| start + Duration::from_millis(ms);

@@ -140,9 +140,9 @@ impl Bare {
     }
 }
 
-/// RTMFP-005 and section 1.1 of the amendments.
+/// Section 1.1 of the amendments.
 #[test]
-fn short_and_unknown_datagrams_are_counted_and_not_answered() {
+fn rtmfp_005_short_and_unknown_datagrams_are_counted_and_not_answered() {
     let mut bare = Bare::new();
     for len in 0..20 {
         assert_eq!(bare.endpoint.handle_datagram(bare.now, a(), &mut vec![0; len]), Route::Handled);
@@ -157,9 +157,8 @@ fn short_and_unknown_datagrams_are_counted_and_not_answered() {
     assert_eq!((stats.too_short, stats.unknown_session, stats.malformed), (20, 1, 1));
 }
 
-/// RTMFP-031.
 #[test]
-fn a_hello_is_answered_with_its_tag_a_cookie_and_the_certificate() {
+fn rtmfp_031_a_hello_is_answered_with_its_tag_a_cookie_and_the_certificate() {
     let mut bare = Bare::new();
     let route = bare.endpoint.handle_datagram(bare.now, a(), &mut hex(V16_IHELLO));
     assert_eq!(route, Route::Handled);
@@ -172,9 +171,8 @@ fn a_hello_is_answered_with_its_tag_a_cookie_and_the_certificate() {
     assert_eq!(hello.certificate, bare.endpoint.identity().certificate_bytes());
 }
 
-/// RTMFP-021 and RTMFP-022.
 #[test]
-fn only_a_matching_discriminator_is_answered() {
+fn rtmfp_021_and_022_only_a_matching_discriminator_is_answered() {
     let mut bare = Bare::new();
     let own = format!("210f{}", bare.endpoint.identity().peer_id());
     let uri = "1c0a72746d66703a2f2f3132372e302e302e313a323935302f6c697665";
@@ -204,9 +202,8 @@ fn only_a_matching_discriminator_is_answered() {
     assert!(bare.sent.is_empty());
 }
 
-/// RTMFP-030.
 #[test]
-fn hellos_leave_no_state() {
+fn rtmfp_030_hellos_leave_no_state() {
     let mut bare = Bare::new();
     for i in 0..20_000_u32 {
         let from = SocketAddr::from((i.to_be_bytes(), 1000));
@@ -223,9 +220,8 @@ fn hellos_leave_no_state() {
     assert_eq!(bare.cookie("10.9.8.7:1".parse().expect("address")).len(), 64);
 }
 
-/// RTMFP-110.
 #[test]
-fn answers_to_one_network_are_limited() {
+fn rtmfp_110_answers_to_one_network_are_limited() {
     let mut bare = Bare::new();
     for port in 0..2000 {
         bare.hello(SocketAddr::new(a().ip(), port), "050a6c697665");
@@ -238,9 +234,9 @@ fn answers_to_one_network_are_limited() {
     assert_eq!(bare.sent.len(), 1, "others are served");
 }
 
-/// RTMFP-114, for endpoints: noise after valid sealing.
+/// For endpoints: noise after valid sealing.
 #[test]
-fn noise_in_startup_packets_does_no_harm() {
+fn rtmfp_114_noise_in_startup_packets_does_no_harm() {
     let mut bare = Bare::new();
     let mut entropy = Entropy::from_seed([6; 32]);
     let kinds = [0x30, 0x70, 0x71, 0x38, 0x78, 0x79, 0x7f];

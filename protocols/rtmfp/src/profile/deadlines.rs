@@ -55,9 +55,9 @@ impl Lifetime {
 mod tests {
     use super::*;
 
-    /// RTMFP-091, section 7.9.
+    /// Section 7.9.
     #[test]
-    fn headers_never_expire_and_media_does() {
+    fn rtmfp_091_headers_never_expire_and_media_does() {
         let ms = Duration::from_millis;
         for lifetime in [Lifetime::Reliable, Lifetime::Live, Lifetime::Unbuffered] {
             assert_eq!(lifetime.limits(MediaClass::Header), None);

@@ -86,9 +86,9 @@ fn message(stream: u32, kind: u8, payload: &'static [u8]) -> TcMessage {
     TcMessage { stream, kind, timestamp_ms: 0x0102_0304, payload: Bytes::from_static(payload) }
 }
 
-/// RTMFP-081: each direction has its control flow, the server's answers the client's.
+/// Each direction has its control flow, the server's answers the client's.
 #[test]
-fn a_connection_has_a_control_flow_each_way() {
+fn rtmfp_081_a_connection_has_a_control_flow_each_way() {
     let mut pair = Pair::new();
     assert_eq!(pair.try_send(SERVER, &message(0, 20, b"x")), Err(SendError::NotConnected));
     let connect = message(0, 20, b"connect");
@@ -105,9 +105,9 @@ fn a_connection_has_a_control_flow_each_way() {
     assert_eq!((&metadata[..], associated), (&hex("54430400")[..], Some(near)));
 }
 
-/// RTMFP-081: flows of streams are opened on first use and answer the control flow.
+/// Flows of streams are opened on first use and answer the control flow.
 #[test]
-fn a_stream_has_a_flow_for_commands_audio_and_video() {
+fn rtmfp_081_a_stream_has_a_flow_for_commands_audio_and_video() {
     let mut pair = Pair::connected();
     pair.streams.push(1);
     let control = pair.flows[CLIENT].near_control.expect("open");
@@ -125,9 +125,8 @@ fn a_stream_has_a_flow_for_commands_audio_and_video() {
     assert!(pair.flows[SERVER].sending.is_empty());
 }
 
-/// RTMFP-085.
 #[test]
-fn a_flow_of_a_stream_that_was_not_made_is_rejected() {
+fn rtmfp_085_a_flow_of_a_stream_that_was_not_made_is_rejected() {
     let mut pair = Pair::connected();
     pair.streams.push(3);
     pair.send(CLIENT, &message(2, 20, b"publish"));
@@ -137,9 +136,9 @@ fn a_flow_of_a_stream_that_was_not_made_is_rejected() {
     assert_eq!(refused, Err(SendError::Write(WriteError::Closed)));
 }
 
-/// RTMFP-112: only the control flow before it is there, and one of them.
+/// Only the control flow before it is there, and one of them.
 #[test]
-fn nothing_is_accepted_before_the_control_flow() {
+fn rtmfp_112_nothing_is_accepted_before_the_control_flow() {
     let mut pair = Pair::new();
     pair.streams.push(1);
     let all: [&[u8]; 5] = [b"TC\x04\x01", GROUP_METADATA, b"??", b"TC\x04\0", b"TC\x04\0"];
@@ -157,9 +156,8 @@ fn nothing_is_accepted_before_the_control_flow() {
     assert_eq!(pair.flows[SERVER].receiving.len(), 1);
 }
 
-/// RTMFP-088.
 #[test]
-fn the_end_of_the_control_flow_is_the_end_of_the_connection() {
+fn rtmfp_088_the_end_of_the_control_flow_is_the_end_of_the_connection() {
     let mut pair = Pair::connected();
     pair.streams.push(1);
     pair.send(SERVER, &message(1, 9, b"video"));
@@ -194,9 +192,9 @@ fn a_closed_connection_says_what_was_queued() {
     assert_eq!(pair.take(CLIENT), [TcEvent::Message(last), TcEvent::Closed]);
 }
 
-/// RTMFP-090: flows wait for each other at a mark, which is not given out.
+/// Flows wait for each other at a mark, which is not given out.
 #[test]
-fn synchronized_flows_wait_for_each_other() {
+fn rtmfp_090_synchronized_flows_wait_for_each_other() {
     let mut pair = Pair::connected();
     pair.streams.push(1);
     let mark = |count| {
@@ -232,9 +230,8 @@ fn synchronized_flows_wait_for_each_other() {
     assert_eq!(pair.take(CLIENT), [TcEvent::Message(message(1, 8, b"audio 3"))]);
 }
 
-/// RTMFP-100 and RTMFP-103.
 #[test]
-fn a_client_joins_a_group_is_told_members_and_leaves() {
+fn rtmfp_100_and_103_a_client_joins_a_group_is_told_members_and_leaves() {
     let mut pair = Pair::connected();
     let group = GroupId([5; 32]);
     let now = pair.net.now;
@@ -272,9 +269,9 @@ fn a_client_is_in_a_bounded_number_of_groups() {
     assert_eq!(pair.take(SERVER).len(), MAX_GROUPS);
 }
 
-/// RTMFP-091: media that is too late is dropped, headers and commands never are.
+/// Media that is too late is dropped, headers and commands never are.
 #[test]
-fn late_media_is_dropped_and_headers_are_not() {
+fn rtmfp_091_late_media_is_dropped_and_headers_are_not() {
     let mut pair = Pair::connected();
     pair.streams.push(1);
     pair.send(SERVER, &message(1, 9, b"first"));

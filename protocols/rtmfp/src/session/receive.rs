@@ -252,6 +252,7 @@ impl Session {
                 }
                 let losses = flow.detect_losses(latest);
                 self.outstanding -= before - flow.outstanding();
+                self.stats.data_bytes_lost += losses.bytes as u64;
                 naks |= losses.naks;
                 lost = lost.max(losses.latest);
             }

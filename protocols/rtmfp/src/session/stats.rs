@@ -15,6 +15,10 @@ pub struct SessionStats {
     pub packets_dropped: u64,
     /// Chunks dropped: unknown, cut off or out of place.
     pub chunks_dropped: u64,
+    /// Bytes of messages sent, each time they were sent.
+    pub data_bytes_sent: u64,
+    /// Bytes of these that were taken for lost.
+    pub data_bytes_lost: u64,
     /// Messages given out.
     pub messages_received: u64,
     /// Gaps told.

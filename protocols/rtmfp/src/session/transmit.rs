@@ -145,6 +145,7 @@ impl Session {
         self.congestion.timed_out(lost > 0);
         if lost > 0 {
             self.stats.timeouts += 1;
+            self.stats.data_bytes_lost += lost as u64;
             self.recovery = self.next_tsn - 1;
             self.rtt.back_off();
         }
@@ -327,7 +328,9 @@ impl Session {
                 }
                 let (before, len) = (flow.outstanding(), self.out.len());
                 flow.emit(self.now, tsn, MAX_SEALED, &mut self.out);
-                self.outstanding = self.outstanding + flow.outstanding() - before;
+                let sent = flow.outstanding() - before;
+                self.outstanding += sent;
+                self.stats.data_bytes_sent += sent as u64;
                 critical |= flow.is_time_critical() && self.out.len() > len;
             }
             below = Some(priority);

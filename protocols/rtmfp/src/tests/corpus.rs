@@ -37,26 +37,22 @@ fn run(target: &str, body: fn(&[u8]), variants: usize) {
     }
 }
 
-/// RTMFP-114.
 #[test]
-fn packets() {
+fn rtmfp_114_seeds_of_packets_do_no_harm() {
     run("packet", fuzz::packet, 2000);
 }
 
-/// RTMFP-114.
 #[test]
-fn options() {
+fn rtmfp_114_seeds_of_options_do_no_harm() {
     run("options", fuzz::options, 1000);
 }
 
-/// RTMFP-114.
 #[test]
-fn handshakes() {
+fn rtmfp_114_seeds_of_handshakes_do_no_harm() {
     run("handshake", fuzz::handshake, 100);
 }
 
-/// RTMFP-114.
 #[test]
-fn sessions() {
+fn rtmfp_114_seeds_of_sessions_do_no_harm() {
     run("session", fuzz::session, 60);
 }

@@ -75,7 +75,7 @@ fn received(net: &Net, host: usize) -> (Vec<u32>, usize) {
 }
 
 #[test]
-fn reliable_messages_arrive_once_complete_and_in_order_both_ways() {
+fn rtmfp_067_reliable_messages_arrive_once_complete_and_in_order_both_ways() {
     for (seed, link) in (1..).zip(links()) {
         let (mut net, s, c) = connected(link, seed, Delivery::InOrder);
         let mut entropy = Entropy::from_seed([seed; 32]);
@@ -111,7 +111,7 @@ fn reliable_messages_arrive_once_complete_and_in_order_both_ways() {
 }
 
 #[test]
-fn as_received_messages_arrive_once_and_complete() {
+fn rtmfp_067_as_received_messages_arrive_once_and_complete() {
     for (seed, link) in (11..).zip(links()) {
         let (mut net, s, _) = connected(link, seed, Delivery::AsReceived);
         let mut entropy = Entropy::from_seed([seed; 32]);
@@ -134,7 +134,7 @@ fn as_received_messages_arrive_once_and_complete() {
 
 /// Section 7.9: late frames are given up, commands never are, and what is given up is told.
 #[test]
-fn late_frames_are_gaps_and_commands_arrive() {
+fn rtmfp_067_late_frames_are_gaps_and_commands_arrive() {
     for (seed, link) in (21..).zip(links()) {
         let (mut net, s, _) = connected(link, seed, Delivery::InOrder);
         let mut entropy = Entropy::from_seed([seed; 32]);

@@ -141,9 +141,8 @@ mod tests {
         Command::read(kind::COMMAND_AMF0, &body.into()).expect("a command")
     }
 
-    /// RTMFP-082.
     #[test]
-    fn arguments_may_follow_the_transaction_without_a_null() {
+    fn rtmfp_082_arguments_may_follow_the_transaction_without_a_null() {
         let (name, zero) = (Value::from("play"), Value::Number(0.0));
         let foo = Value::from("foo");
         for between in [vec![Value::Null], vec![], vec![ramona_amf::Object::new().into()]] {

@@ -17,9 +17,9 @@ fn calls(world: &mut World, at: usize) -> usize {
     world.served(at).events.iter().filter(call).count()
 }
 
-/// RTMFP-112: one flow before connect.
+/// One flow before connect.
 #[test]
-fn before_connect_only_the_control_flow_is_taken() {
+fn rtmfp_112_before_connect_only_the_control_flow_is_taken() {
     let mut world = World::new(80);
     let at = world.add().expect("a session");
     // An open session of a client whose connect is still to come.
@@ -37,9 +37,9 @@ fn before_connect_only_the_control_flow_is_taken() {
     assert!(matches!(reason, Some(Event::Closed(_))), "a call before connect ends it: {reason:?}");
 }
 
-/// RTMFP-085, and the rest of §7.1.
+/// And the rest of §7.1.
 #[test]
-fn flows_for_streams_that_do_not_exist_a_second_control_flow_and_strangers_are_refused() {
+fn rtmfp_085_flows_for_streams_that_do_not_exist_a_second_control_flow_and_strangers_are_refused() {
     let mut world = connected(81, 1);
     let id = stream(&mut world, 0);
     let refused_before = world.served(0).connection.stats().flows_refused;
@@ -72,9 +72,9 @@ fn flows_for_streams_that_do_not_exist_a_second_control_flow_and_strangers_are_r
     assert_eq!(world.served(0).connection.stats().flows_refused, stats.flows_refused + 1);
 }
 
-/// RTMFP-112: "a thousand flows in one session".
+/// "a thousand flows in one session".
 #[test]
-fn flows_of_a_stream_and_of_a_connection_are_bounded() {
+fn rtmfp_112_flows_of_a_stream_and_of_a_connection_are_bounded() {
     let mut world = connected(82, 1);
     stream(&mut world, 0);
     for _ in 0..100 {
@@ -97,9 +97,9 @@ fn flows_of_a_stream_and_of_a_connection_are_bounded() {
     assert_eq!(calls(&mut world, 0), 1);
 }
 
-/// RTMFP-112 with the amendment: 1 MiB passes, more does not.
+/// With the amendment: 1 MiB passes, more does not.
 #[test]
-fn a_command_of_a_mebibyte_is_taken_and_a_larger_one_ends_the_connection() {
+fn rtmfp_112_a_command_of_a_mebibyte_is_taken_and_a_larger_one_ends_the_connection() {
     let mut world = connected(83, 2);
     let overhead = 19;
     let largest = long_command(MAX_COMMAND_MESSAGE - overhead);

@@ -14,9 +14,8 @@ fn reason(world: &mut World, at: usize) -> String {
     }
 }
 
-/// RTMFP-088.
 #[test]
-fn when_the_client_ends_its_control_flow_streams_and_control_end_too() {
+fn rtmfp_088_when_the_client_ends_its_control_flow_streams_and_control_end_too() {
     let mut world = connected(60, 1);
     let id = publishing(&mut world, 0, "a");
     world.client(0).send_frame(id, &audio(0), true).expect("queued");

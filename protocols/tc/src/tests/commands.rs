@@ -25,9 +25,9 @@ fn nets(world: &mut World, at: usize) -> Vec<NetEvent> {
     world.served(at).events.iter().filter_map(net).collect()
 }
 
-/// RTMFP-080, vector V15: connect of rtmfp-cpp, transaction 1.
+/// Vector V15: connect of rtmfp-cpp, transaction 1.
 #[test]
-fn connect_of_rtmfp_cpp_is_read_and_answered_with_its_transaction() {
+fn rtmfp_080_connect_of_rtmfp_cpp_is_read_and_answered_with_its_transaction() {
     let mut world = World::new(1);
     let at = world.add().expect("a session");
     let connect = concat!(
@@ -50,9 +50,9 @@ fn connect_of_rtmfp_cpp_is_read_and_answered_with_its_transaction() {
     assert_eq!(code, "NetConnection.Connect.Success");
 }
 
-/// RTMFP-080: transaction 0, as librtmfp says it, with user and token.
+/// Transaction 0, as librtmfp says it, with user and token.
 #[test]
-fn connect_with_transaction_0_and_arguments_is_answered() {
+fn rtmfp_080_connect_with_transaction_0_and_arguments_is_answered() {
     let mut world = World::new(2);
     let at = world.add().expect("a session");
     let object = Object::new().with("app", "live").with("tcUrl", "rtmfp://h/live?a=1");
@@ -75,9 +75,8 @@ fn connect_with_transaction_0_and_arguments_is_answered() {
         [ClientEvent::Net(Net::Result { transaction, .. })] if *transaction == 0.0));
 }
 
-/// RTMFP-089.
 #[test]
-fn a_rejected_connect_is_answered_and_the_session_ends() {
+fn rtmfp_089_a_rejected_connect_is_answered_and_the_session_ends() {
     let mut world = World::new(3);
     world.decide = |connection: &mut Connection, event| {
         if matches!(event, Event::Net(NetEvent::Connect(_))) {
@@ -98,9 +97,9 @@ fn a_rejected_connect_is_answered_and_the_session_ends() {
     assert!(world.served(at).is_over);
 }
 
-/// RTMFP-082, vector V15: createStream and publish as librtmfp says them.
+/// Vector V15: createStream and publish as librtmfp says them.
 #[test]
-fn streams_are_created_without_null_and_published_with_a_name_in_amf3() {
+fn rtmfp_082_streams_are_created_without_null_and_published_with_a_name_in_amf3() {
     let mut world = connected(4, 1);
     say(&mut world, 0, 0, "140000000002000c63726561746553747265616d000000000000000000");
     let answer = world.peers[0].events.last().expect("an answer");
@@ -121,9 +120,9 @@ fn streams_are_created_without_null_and_published_with_a_name_in_amf3() {
     assert_eq!(names, [(1, foo.clone(), PublishMode::Live), (2, foo, PublishMode::Live)]);
 }
 
-/// RTMFP-083: the second one's refusal, on its stream; the order of the first one's acceptance.
+/// The second one's refusal, on its stream; the order of the first one's acceptance.
 #[test]
-fn publish_starts_and_a_second_publisher_of_the_name_gets_bad_name() {
+fn rtmfp_083_publish_starts_and_a_second_publisher_of_the_name_gets_bad_name() {
     let mut world = connected(5, 2);
     let id = publishing(&mut world, 0, "a");
     assert_eq!(codes(&world, 0, id), ["NetStream.Publish.Start"]);
@@ -138,10 +137,10 @@ fn publish_starts_and_a_second_publisher_of_the_name_gets_bad_name() {
     assert_eq!(codes(&world, 1, id), ["NetStream.Publish.BadName"]);
 }
 
-/// RTMFP-084 and RTMFP-081: the order of §7.7, on flows that answer the client's control flow (the
-/// client refuses others).
+/// The order of §7.7, on flows that answer the client's control flow (the client refuses others).
 #[test]
-fn a_player_gets_begin_reset_start_access_notify_metadata_headers_and_frames_in_order() {
+fn rtmfp_084_and_081_a_player_gets_begin_reset_start_access_notify_metadata_headers_and_frames_in_order()
+ {
     let mut world = connected(6, 1);
     let id = stream(&mut world, 0);
     let before = world.peers[0].events.len();
@@ -213,9 +212,9 @@ fn a_play_is_answered_on_the_data_flow_with_the_fields_of_the_vectors() {
     assert!(seen(&world, 0).iter().any(|frame| frame.payload == access));
 }
 
-/// RTMFP-045, vector V15.
+/// Vector V15.
 #[test]
-fn peer_info_is_told_and_answered_with_the_keepalive_timers() {
+fn rtmfp_045_peer_info_is_told_and_answered_with_the_keepalive_timers() {
     let mut world = connected(8, 1);
     for message in [
         concat!(
@@ -248,10 +247,10 @@ fn peer_info_is_told_and_answered_with_the_keepalive_timers() {
     assert!(nets(&mut world, 0).iter().all(|event| !matches!(event, NetEvent::Call { .. })));
 }
 
-/// RTMFP-092, on this side: the period of the server's configuration is what the client is told,
-/// and what it then obeys.
+/// On this side: the period of the server's configuration is what the client is told, and what it
+/// then obeys.
 #[test]
-fn the_client_pings_at_the_period_that_it_is_told() {
+fn rtmfp_092_the_client_pings_at_the_period_that_it_is_told() {
     let mut world = World::new(9);
     world.config.keepalive_server = 5 * SECOND;
     let at = connect(&mut world);
@@ -373,9 +372,9 @@ fn what_the_server_says_after_a_silence_is_sent_once_and_bears_its_own_time() {
     assert_eq!(session.round_trip(), round_trip);
 }
 
-/// RTMFP-080 to RTMFP-084 under loss: everything arrives, once and in order.
+/// Under loss: everything arrives, once and in order.
 #[test]
-fn with_a_tenth_of_the_packets_lost_all_commands_arrive_once_and_in_order() {
+fn rtmfp_080_to_084_with_a_tenth_of_the_packets_lost_all_commands_arrive_once_and_in_order() {
     for seed in 20..24 {
         let mut world = World::new(seed);
         world.loss = 10;

@@ -76,9 +76,9 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// RTMFP-114, above the packets: random messages on random flows.
+    /// Above the packets: random messages on random flows.
     #[test]
-    fn random_steps_of_a_client_do_no_harm(
+    fn rtmfp_114_random_steps_of_a_client_do_no_harm(
         seed: u8,
         is_let_in in prop::bool::weighted(0.8),
         steps in prop::collection::vec((any::<u8>(), value()), 0..60),

@@ -19,10 +19,10 @@ fn members(world: &World, at: usize) -> Vec<(GroupHandle, PeerId)> {
     world.peers[at].events.iter().filter_map(member).collect()
 }
 
-/// RTMFP-100, vector V14: no answer to the first, `0b` and the first's id to the second, on a flow
-/// that answers its group flow (the client refuses others).
+/// Vector V14: no answer to the first, `0b` and the first's id to the second, on a flow that
+/// answers its group flow (the client refuses others).
 #[test]
-fn the_second_member_is_told_the_first_and_the_first_nothing() {
+fn rtmfp_100_the_second_member_is_told_the_first_and_the_first_nothing() {
     let mut world = connected(30, 2);
     let first = world.client(0).join_group(&GROUP).expect("queued");
     let second = world.client(1).join_group(&GROUP).expect("queued");
@@ -44,9 +44,9 @@ fn the_second_member_is_told_the_first_and_the_first_nothing() {
     assert!(!world.peers[1].events.iter().any(refused));
 }
 
-/// RTMFP-101, this crate's part: as many as are told arrive, in order, also with loss.
+/// This crate's part: as many as are told arrive, in order, also with loss.
 #[test]
-fn all_members_that_are_told_arrive_under_loss() {
+fn rtmfp_101_all_members_that_are_told_arrive_under_loss() {
     let mut world = connected(31, 1);
     world.loss = 10;
     let group = world.client(0).join_group(&GROUP).expect("queued");
@@ -61,9 +61,9 @@ fn all_members_that_are_told_arrive_under_loss() {
     assert_eq!(members(&world, 0), expected);
 }
 
-/// RTMFP-103: by the end of the flow, by the client's death, and by the server.
+/// By the end of the flow, by the client's death, and by the server.
 #[test]
-fn a_membership_ends_with_its_flow_with_the_session_and_at_the_servers_wish() {
+fn rtmfp_103_a_membership_ends_with_its_flow_with_the_session_and_at_the_servers_wish() {
     let mut world = connected(32, 1);
     let first = world.client(0).join_group(&GROUP).expect("queued");
     world.client(0).join_group(&[1; 32]).expect("queued");
@@ -93,9 +93,8 @@ fn a_membership_ends_with_its_flow_with_the_session_and_at_the_servers_wish() {
     assert!(joined(&mut world, 0).is_empty());
 }
 
-/// RTMFP-104.
 #[test]
-fn a_plain_specification_joins_the_group_of_its_hash() {
+fn rtmfp_104_a_plain_specification_joins_the_group_of_its_hash() {
     let mut world = connected(33, 1);
     let text = b"G:027f02010101000103010c050e74657374011b";
     world.client(0).join_group_of(text).expect("queued");

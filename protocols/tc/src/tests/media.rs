@@ -45,9 +45,9 @@ fn assert_pictures_are_whole(frames: &[MediaFrame]) {
     }
 }
 
-/// RTMFP-086, the server's part: what a publisher sends arrives byte for byte, also under loss.
+/// The server's part: what a publisher sends arrives byte for byte, also under loss.
 #[test]
-fn reliable_frames_of_a_publisher_arrive_whole_and_in_order_under_loss() {
+fn rtmfp_086_reliable_frames_of_a_publisher_arrive_whole_and_in_order_under_loss() {
     for (seed, loss) in [(40, 0), (41, 10)] {
         let mut world = connected(seed, 1);
         let id = publishing(&mut world, 0, "a");
@@ -64,9 +64,9 @@ fn reliable_frames_of_a_publisher_arrive_whole_and_in_order_under_loss() {
     }
 }
 
-/// RTMFP-086 and RTMFP-087, towards a viewer.
+/// Towards a viewer.
 #[test]
-fn reliable_frames_for_a_viewer_arrive_whole_and_in_order_under_loss() {
+fn rtmfp_086_and_087_reliable_frames_for_a_viewer_arrive_whole_and_in_order_under_loss() {
     for (seed, loss) in [(42, 0), (43, 10)] {
         let mut world = connected(seed, 1);
         let id = playing(&mut world, 0, "a");
@@ -141,9 +141,9 @@ fn a_stream_is_shown_until_it_or_its_connection_ends() {
     }
 }
 
-/// RTMFP-091: nothing of a client for 5 s. Frames expire; headers, metadata and statuses do not.
+/// Nothing of a client for 5 s. Frames expire; headers, metadata and statuses do not.
 #[test]
-fn late_frames_expire_and_headers_metadata_and_commands_never() {
+fn rtmfp_091_late_frames_expire_and_headers_metadata_and_commands_never() {
     let mut world = connected(45, 1);
     let id = playing(&mut world, 0, "a");
     show(&mut world, 0, id, &second_of(0), true);
@@ -237,9 +237,9 @@ fn a_header_in_the_middle_of_a_broken_group_does_not_mend_it() {
     assert_eq!(connection.stats().frames_dropped, 1);
 }
 
-/// RTMFP-075: a publisher that repeats nothing, through loss.
+/// A publisher that repeats nothing, through loss.
 #[test]
-fn after_a_gap_no_frame_of_a_publisher_is_forwarded_before_a_keyframe() {
+fn rtmfp_075_after_a_gap_no_frame_of_a_publisher_is_forwarded_before_a_keyframe() {
     let mut world = connected(48, 1);
     let id = publishing(&mut world, 0, "a");
     world.client(0).send_frame(id, &video_header(), true).expect("queued");

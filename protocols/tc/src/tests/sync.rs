@@ -12,9 +12,8 @@ fn times(world: &mut World) -> Vec<u32> {
     published(world, 0).iter().map(|frame| frame.timestamp_ms).collect()
 }
 
-/// RTMFP-090.
 #[test]
-fn a_flow_waits_until_all_have_said_the_same_and_nobody_is_told() {
+fn rtmfp_090_a_flow_waits_until_all_have_said_the_same_and_nobody_is_told() {
     let mut world = connected(90, 1);
     publishing(&mut world, 0, "a");
     let (one, two) = (raw_flow(&mut world, 0, DATA), raw_flow(&mut world, 0, DATA));
@@ -38,9 +37,9 @@ fn a_flow_waits_until_all_have_said_the_same_and_nobody_is_told() {
     assert_eq!(served.connection.stats().messages_ignored, 0);
 }
 
-/// RTMFP-090: [P] of §7.8.
+/// [P] of §7.8.
 #[test]
-fn when_a_flow_ends_the_others_wait_no_longer() {
+fn rtmfp_090_when_a_flow_ends_the_others_wait_no_longer() {
     let mut world = connected(91, 1);
     publishing(&mut world, 0, "a");
     let (one, two) = (raw_flow(&mut world, 0, DATA), raw_flow(&mut world, 0, DATA));

@@ -12,16 +12,16 @@ fn agreed(group: Group, x_i: &str, x_r: &str, y_i: &str, y_r: &str, s: &str) {
     assert_eq!(responder.agree(initiator.public()).expect("secret"), hex(s));
 }
 
-/// RTMFP-011, vectors V3 and V4.
+/// Vectors V3 and V4.
 #[test]
-fn keys_and_secrets_are_those_of_the_vectors() {
+fn rtmfp_011_keys_and_secrets_are_those_of_the_vectors() {
     agreed(Group::Modp1024, V3_X_I, V3_X_R, V3_Y_I, V3_Y_R, V3_S);
     agreed(Group::Modp2048, V4_X_I, V4_X_R, V4_Y_I, V4_Y_R, V4_S);
 }
 
-/// RTMFP-012, vector V5.
+/// Vector V5.
 #[test]
-fn a_secret_has_no_leading_zeros() {
+fn rtmfp_012_a_secret_has_no_leading_zeros() {
     let initiator = KeyPair::from_exponent(Group::Modp1024, &hex(V3_X_I)).expect("pair");
     let responder = KeyPair::from_exponent(Group::Modp1024, &hex(V5_X_R)).expect("pair");
     let secret = initiator.agree(responder.public()).expect("secret");
@@ -52,9 +52,8 @@ fn primes_are_the_published_ones() {
     assert_eq!(Group::from_id(5), None);
 }
 
-/// RTMFP-011.
 #[test]
-fn bad_public_keys_are_refused() {
+fn rtmfp_011_bad_public_keys_are_refused() {
     for group in [Group::Modp1024, Group::Modp2048] {
         let pair = KeyPair::generate(group, &mut Entropy::from_seed([3; 32]));
         let prime = group.prime();

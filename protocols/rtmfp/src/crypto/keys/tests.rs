@@ -21,16 +21,16 @@ fn check(s: &str, skic: &[u8], skrc: &[u8], k_ir: &str, k_ri: &str, nonces: (&st
     initiator
 }
 
-/// RTMFP-013, vector V3.
+/// Vector V3.
 #[test]
-fn plain_keys_are_those_of_the_vectors() {
+fn rtmfp_013_plain_keys_are_those_of_the_vectors() {
     let skrc = skrc("031a0000021e0081020d02", V3_Y_R);
     check(V3_S, &hex(V3_SKIC), &skrc, V3_K_IR, V3_K_RI, (V3_NONCE_I, V3_NONCE_R));
 }
 
-/// RTMFP-013, vector V16: components out of the captured chunks.
+/// Vector V16: components out of the captured chunks.
 #[test]
-fn keys_of_a_captured_handshake_are_derived() {
+fn rtmfp_013_keys_of_a_captured_handshake_are_derived() {
     let iikeying = hex(V16_IIKEYING_PAYLOAD);
     let rikeying = hex(V16_RIKEYING_PAYLOAD);
     let ii = crate::chunk::InitiatorKeying::decode(&iikeying).expect("IIKeying");
@@ -39,9 +39,9 @@ fn keys_of_a_captured_handshake_are_derived() {
     assert_eq!(sha256(ii.certificate).to_vec(), hex(V16_PEER_ID));
 }
 
-/// RTMFP-014, vectors V4 and V17.
+/// Vectors V4 and V17.
 #[test]
-fn keys_with_hmac_are_those_of_the_vectors() {
+fn rtmfp_014_keys_with_hmac_are_those_of_the_vectors() {
     let skrc = skrc("031a0710021e0782020d0e", V4_Y_R);
     let keys = check(V4_S, &hex(V4_SKIC), &skrc, V4_K_IR, V4_K_RI, (V4_NONCE_I, V4_NONCE_R));
     assert_eq!(keys.send_mac.to_vec(), hex(V4_MAC_IR));
@@ -66,9 +66,9 @@ fn response(component: &str) -> (Option<Negotiation>, Vec<u8>) {
     (agreed, out)
 }
 
-/// RTMFP-016 and RTMFP-017: what each client asks for is what it gets.
+/// What each client asks for is what it gets.
 #[test]
-fn a_responder_mirrors_what_the_initiator_asks() {
+fn rtmfp_016_and_017_a_responder_mirrors_what_the_initiator_asks() {
     let none = Negotiation::default();
     let mac = Negotiation { send_mac: Some(16), receive_mac: Some(16), ..none };
     let sequence = Negotiation { send_sequence: true, receive_sequence: true, ..none };
@@ -97,9 +97,8 @@ fn a_responder_mirrors_what_the_initiator_asks() {
     assert_eq!(bytes, hex("031a0610021e03"));
 }
 
-/// RTMFP-018.
 #[test]
-fn a_tag_length_outside_4_to_32_is_refused_when_it_is_used() {
+fn rtmfp_018_a_tag_length_outside_4_to_32_is_refused_when_it_is_used() {
     for (component, ok) in [
         ("031a0700021e07", false),
         ("031a0703021e07", false),

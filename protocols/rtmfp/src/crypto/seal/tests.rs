@@ -36,9 +36,9 @@ fn seal(keys: (&str, &str), negotiation: Negotiation, sequence: Option<u64>, id:
     out
 }
 
-/// RTMFP-003 and RTMFP-004, vector V2.
+/// Vector V2.
 #[test]
-fn the_default_key_seals_as_in_the_vector() {
+fn rtmfp_003_and_004_the_default_key_seals_as_in_the_vector() {
     let mut sealer = Sealer::startup();
     let mut out = Vec::new();
     sealer.begin(&mut out);
@@ -53,9 +53,9 @@ fn the_default_key_seals_as_in_the_vector() {
     assert_eq!(plain[..48], hex(V2_PACKET));
 }
 
-/// RTMFP-004, vector V16.
+/// Vector V16.
 #[test]
-fn captured_startup_packets_open_with_the_default_key() {
+fn rtmfp_004_captured_startup_packets_open_with_the_default_key() {
     for (datagram, id, kind, payload) in [
         (V16_IHELLO, 0, 0x30, V16_IHELLO_PAYLOAD),
         (V16_RHELLO, 0, 0x70, V16_RHELLO_PAYLOAD),
@@ -85,9 +85,9 @@ fn captured_session_packets_open() {
     }
 }
 
-/// RTMFP-014, vector V17.
+/// Vector V17.
 #[test]
-fn captured_packets_with_hmac_open() {
+fn rtmfp_014_captured_packets_with_hmac_open() {
     for (datagram, k, mac, packet) in [
         (V17_IR_DATAGRAM, V17_K_IR, V17_MAC_IR, V17_IR_PACKET),
         (V17_RI_DATAGRAM, V17_K_RI, V17_MAC_RI, V17_RI_PACKET),
@@ -100,9 +100,9 @@ fn captured_packets_with_hmac_open() {
     }
 }
 
-/// RTMFP-015, vector V6: all four modes.
+/// Vector V6: all four modes.
 #[test]
-fn sealed_packets_are_those_of_the_vectors() {
+fn rtmfp_015_sealed_packets_are_those_of_the_vectors() {
     let (plain, mac) = ((V3_K_IR, "00"), (V4_K_IR, V4_MAC_IR));
     assert_eq!(seal(plain, modes(None, false), None, 1), hex(V6_PLAIN_DATAGRAM));
     assert_eq!(seal(mac, modes(Some(16), true), Some(0), 0x0200_0000), hex(V6_MAC_DATAGRAM));
@@ -112,9 +112,9 @@ fn sealed_packets_are_those_of_the_vectors() {
     assert_eq!(seal(plain, sequence, Some(5), 7)[4..], hex(V6_SEQUENCE_5_CIPHERTEXT));
 }
 
-/// RTMFP-015: what V6 says must fail.
+/// What V6 says must fail.
 #[test]
-fn any_flipped_bit_is_noticed_with_hmac() {
+fn rtmfp_015_any_flipped_bit_is_noticed_with_hmac() {
     let negotiation = modes(Some(16), true);
     let good = hex(V6_MAC_DATAGRAM);
     let mut opener = Opener::new(&key(V4_K_IR), &key(V4_MAC_IR), &negotiation);
@@ -127,9 +127,9 @@ fn any_flipped_bit_is_noticed_with_hmac() {
     assert_eq!(opener.open(&mut good.clone()), Err(OpenError::Replay));
 }
 
-/// RTMFP-005: bad lengths and checksums.
+/// Bad lengths and checksums.
 #[test]
-fn short_odd_and_wrong_packets_are_refused() {
+fn rtmfp_005_short_odd_and_wrong_packets_are_refused() {
     let good = hex(V6_PLAIN_DATAGRAM);
     let mut opener = Opener::new(&key(V3_K_IR), &[0; 32], &modes(None, false));
     for len in 0..good.len() {
@@ -147,9 +147,9 @@ fn short_odd_and_wrong_packets_are_refused() {
 }
 
 proptest! {
-    /// RTMFP-008: whole blocks, padding of ff, room for the tag.
+    /// Whole blocks, padding of ff, room for the tag.
     #[test]
-    fn what_was_sealed_opens(
+    fn rtmfp_008_what_was_sealed_opens(
         packet in proptest::collection::vec(any::<u8>(), 1..1200),
         mac in prop_oneof![Just(None), (4_usize..=32).prop_map(Some)], sequence: bool, id: u32,
     ) {

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// RTMFP-038: any one startup packet lost.
+/// Any one startup packet lost.
 #[test]
-fn a_session_opens_although_any_one_packet_is_lost() {
+fn rtmfp_038_a_session_opens_although_any_one_packet_is_lost() {
     for nth in 0..4 {
         let mut net = Net::new(CLEAN, 1);
         net.drop_nth = Some(nth);
@@ -57,9 +57,9 @@ fn what_cannot_be_opened_is_told() {
     assert!(client.endpoint.open(client.now, epd(), &[a()]).is_ok());
 }
 
-/// RTMFP-033, both ends: asked through one address, keyed from another.
+/// Both ends: asked through one address, keyed from another.
 #[test]
-fn a_cookie_change_is_followed_once() {
+fn rtmfp_033_a_cookie_change_is_followed_once() {
     let mut net = Net::new(CLEAN, 3);
     let server = net.add("192.0.2.1:1935", config(server_identity(1)));
     let client = net.add("192.0.2.2:5000", config(client_identity(2)));
@@ -75,9 +75,9 @@ fn a_cookie_change_is_followed_once() {
     assert_eq!(net.hosts[client].opened.len(), 1);
 }
 
-/// RTMFP-053 over the network: the translator changes its port in the middle of a session.
+/// Over the network: the translator changes its port in the middle of a session.
 #[test]
-fn a_session_survives_a_change_of_address() {
+fn rtmfp_053_a_session_survives_a_change_of_address() {
     let (mut net, server_id, _) = Net::connected(CLEAN, 7);
     let (server, client) = (0, 1);
     let (inner, outer) = (net.hosts[client].address, "203.0.113.5:7777".parse().expect("outer"));

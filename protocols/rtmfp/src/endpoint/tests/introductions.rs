@@ -6,9 +6,9 @@ fn peer_epd(peer: &crate::certificate::PeerId) -> String {
     format!("210f{peer}")
 }
 
-/// RTMFP-043, and what the owner is told.
+/// And what the owner is told.
 #[test]
-fn a_foreign_fingerprint_is_asked_of_the_owner_and_not_answered() {
+fn rtmfp_043_a_foreign_fingerprint_is_asked_of_the_owner_and_not_answered() {
     let mut bare = Bare::new();
     let peer = "33".repeat(32).parse().expect("peer");
     bare.hello(a(), &peer_epd(&peer));
@@ -20,9 +20,8 @@ fn a_foreign_fingerprint_is_asked_of_the_owner_and_not_answered() {
     assert_eq!(epd, &hex(&peer_epd(&peer)));
 }
 
-/// RTMFP-044.
 #[test]
-fn introductions_are_limited() {
+fn rtmfp_044_introductions_are_limited() {
     let mut bare = Bare::new();
     let peer = "33".repeat(32).parse().expect("peer");
     for _ in 0..100 {
@@ -33,9 +32,8 @@ fn introductions_are_limited() {
     assert_eq!(bare.endpoint.stats().introductions_limited, 98);
 }
 
-/// RTMFP-040 and RTMFP-046.
 #[test]
-fn a_redirect_names_only_addresses_of_known_origin() {
+fn rtmfp_040_and_046_a_redirect_names_only_addresses_of_known_origin() {
     let mut bare = Bare::new();
     let address = |socket: &str, origin| Address::new(socket.parse().expect("socket"), origin);
     let given = [
@@ -79,9 +77,8 @@ fn the_owner_may_be_asked_about_every_hello() {
     assert_eq!(bare.sent.pop().expect("answered").2, kind::RESPONDER_HELLO);
 }
 
-/// RTMFP-041.
 #[test]
-fn an_initiator_follows_a_redirect_to_another_server() {
+fn rtmfp_041_an_initiator_follows_a_redirect_to_another_server() {
     let mut net = Net::new(CLEAN, 5);
     let mut asking = config(server_identity(1));
     asking.hello = HelloPolicy::Ask;
@@ -105,9 +102,9 @@ fn an_initiator_follows_a_redirect_to_another_server() {
     assert_eq!(net.session(client, id).peer_id(), server);
 }
 
-/// RTMFP-042: two clients of a server are introduced, the responder answers the forwarded hello.
+/// Two clients of a server are introduced, the responder answers the forwarded hello.
 #[test]
-fn two_peers_meet_through_a_server() {
+fn rtmfp_042_two_peers_meet_through_a_server() {
     let mut net = Net::new(CLEAN, 6);
     let server = net.add("192.0.2.1:1935", config(server_identity(1)));
     let alice = net.add("192.0.2.2:5000", config(client_identity(2)));

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// RTMFP-017, RTMFP-034 and the client of V3.
+/// The client of V3.
 #[test]
-fn a_repeated_keying_gets_the_same_bytes_and_one_session() {
+fn rtmfp_017_and_034_a_repeated_keying_gets_the_same_bytes_and_one_session() {
     let mut bare = Bare::new();
     let cookie = bare.cookie(a());
     bare.key(a(), 0x0200_0000, &cookie, &v3());
@@ -36,9 +36,8 @@ fn a_repeated_keying_gets_the_same_bytes_and_one_session() {
     assert_eq!(bare.datagrams.len(), count);
 }
 
-/// RTMFP-032.
 #[test]
-fn a_wrong_or_old_cookie_is_ignored() {
+fn rtmfp_032_a_wrong_or_old_cookie_is_ignored() {
     let mut bare = Bare::new();
     let cookie = bare.cookie(a());
     for (wrong, at) in [(1, 10), (255, 0)] {
@@ -53,9 +52,8 @@ fn a_wrong_or_old_cookie_is_ignored() {
     assert_eq!(bare.endpoint.stats().bad_cookies, 4);
 }
 
-/// RTMFP-033.
 #[test]
-fn a_cookie_of_another_address_is_exchanged() {
+fn rtmfp_033_a_cookie_of_another_address_is_exchanged() {
     let mut bare = Bare::new();
     let cookie = bare.cookie(a());
     bare.key(b(), 0x0200_0000, &cookie, &v3());
@@ -68,9 +66,9 @@ fn a_cookie_of_another_address_is_exchanged() {
     assert_eq!(bare.sessions[0].far_address(), b());
 }
 
-/// RTMFP-011 and RTMFP-018: silence, and nothing else happens.
+/// Silence, and nothing else happens.
 #[test]
-fn keyings_that_cannot_be_combined_are_ignored() {
+fn rtmfp_011_and_018_keyings_that_cannot_be_combined_are_ignored() {
     let mut bare = Bare::new();
     let (certificate, component) = v3();
     let cookie = bare.cookie(a());
@@ -96,9 +94,9 @@ fn keyings_that_cannot_be_combined_are_ignored() {
     assert_eq!(bare.endpoint.stats().keyings_refused, 12);
 }
 
-/// RTMFP-011 and RTMFP-010: the three static keys of rtmfp-cpp make 1,076 bytes.
+/// The three static keys of rtmfp-cpp make 1,076 bytes.
 #[test]
-fn a_keying_of_three_static_keys_is_accepted() {
+fn rtmfp_011_and_010_a_keying_of_three_static_keys_is_accepted() {
     let mut entropy = Entropy::from_seed([8; 32]);
     let pairs = [Group::Modp4096, Group::Modp2048, Group::Modp1024]
         .map(|group| KeyPair::generate(group, &mut entropy));
@@ -117,9 +115,8 @@ fn a_keying_of_three_static_keys_is_accepted() {
     assert!(bare.sessions[0].is_authenticated());
 }
 
-/// RTMFP-036.
 #[test]
-fn a_client_that_starts_anew_replaces_its_session() {
+fn rtmfp_036_a_client_that_starts_anew_replaces_its_session() {
     let mut bare = Bare::new();
     let cookie = bare.cookie(a());
     bare.key(a(), 1, &cookie, &v3());
@@ -137,9 +134,8 @@ fn a_client_that_starts_anew_replaces_its_session() {
     assert_eq!((bare.sessions.len(), bare.endpoint.session_count()), (2, 1));
 }
 
-/// RTMFP-037.
 #[test]
-fn the_older_session_of_a_peer_ends_when_the_newer_is_proven() {
+fn rtmfp_037_the_older_session_of_a_peer_ends_when_the_newer_is_proven() {
     let mut net = Net::new(CLEAN, 1);
     let server = net.add("192.0.2.1:1935", config(server_identity(1)));
     let first = net.add("192.0.2.2:5000", config(client_identity(2)));
@@ -159,9 +155,8 @@ fn the_older_session_of_a_peer_ends_when_the_newer_is_proven() {
     assert!(net.session(server, new).is_open());
 }
 
-/// RTMFP-111.
 #[test]
-fn agreements_under_way_are_bounded_and_not_repeated() {
+fn rtmfp_111_agreements_under_way_are_bounded_and_not_repeated() {
     let mut bare = Bare::new();
     bare.hold_jobs = true;
     for i in 0..30_u16 {
@@ -188,9 +183,9 @@ fn agreements_under_way_are_bounded_and_not_repeated() {
     assert_eq!(bare.sessions.len(), 16, "too late");
 }
 
-/// RTMFP-111: per address.
+/// Per address.
 #[test]
-fn an_address_opens_only_so_many_sessions() {
+fn rtmfp_111_an_address_opens_only_so_many_sessions() {
     let mut limited = config(server_identity(1));
     limited.new_sessions_per_second = 5;
     limited.max_sessions_per_address = 8;
@@ -216,9 +211,9 @@ fn an_address_opens_only_so_many_sessions() {
     assert_eq!(bare.sessions.len(), 9);
 }
 
-/// RTMFP-016: what each end wants of checks, over a whole session.
+/// What each end wants of checks, over a whole session.
 #[test]
-fn every_combination_of_policies_that_can_agree_does() {
+fn rtmfp_016_every_combination_of_policies_that_can_agree_does() {
     for client in [Policy::ON_REQUEST, Policy::STRICT] {
         for sequence in [Policy::ON_REQUEST, Policy::STRICT] {
             for server in [Policy::ON_REQUEST, Policy::STRICT] {

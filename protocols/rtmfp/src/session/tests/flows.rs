@@ -35,9 +35,9 @@ fn only_ack(packets: &[crate::testing::raw::Packet]) -> (u64, u64, Vec<(u64, u64
     (ack.buffer_blocks, ack.cumulative, ack.ranges().collect())
 }
 
-/// RTMFP-061: exception 0 before every acknowledgement.
+/// Exception 0 before every acknowledgement.
 #[test]
-fn a_flow_that_cannot_be_opened_is_rejected() {
+fn rtmfp_061_a_flow_that_cannot_be_opened_is_rejected() {
     let chunks = [
         ("no metadata", data(9, 1, 0, b"x")),
         ("no options", hex("1000058009010100 78")),
@@ -95,9 +95,9 @@ fn a_flow_may_answer_an_open_flow_of_this_end() {
     assert_eq!((&metadata[..], associated), (&b"TC\x04\0"[..], Some(near)));
 }
 
-/// RTMFP-060: fragments in chunks of type 11.
+/// Fragments in chunks of type 11.
 #[test]
-fn fragments_are_joined() {
+fn rtmfp_060_fragments_are_joined() {
     let mut raw = open_flow();
     raw.send(&hex("10000a1002020100010203040511000730060708090a0b110004200c0d0e"));
     assert_eq!(raw.take_messages(), [Bytes::from_iter(0..15)]);
@@ -137,9 +137,9 @@ fn as_received_messages_do_not_wait() {
     assert_eq!(raw.take_events(), [gap, message(6, "six")]);
 }
 
-/// RTMFP-075: a gap is told before what follows it.
+/// A gap is told before what follows it.
 #[test]
-fn abandoned_messages_are_a_gap() {
+fn rtmfp_075_abandoned_messages_are_a_gap() {
     let mut raw = open_flow();
     let message = |sequence, payload: &'static str| Event::Message {
         flow: RecvFlowId(2),
@@ -203,9 +203,8 @@ fn nothing_is_after_the_end_of_a_flow() {
     assert_eq!(raw.take_messages(), ["two", "three", "four", "five"]);
 }
 
-/// RTMFP-064.
 #[test]
-fn an_acknowledgement_waits_for_a_second_packet_or_200_ms() {
+fn rtmfp_064_an_acknowledgement_waits_for_a_second_packet_or_200_ms() {
     let mut raw = open_flow();
     raw.send(&data(2, 2, 1, b"two"));
     assert!(raw.take_sent().is_empty());
@@ -220,9 +219,8 @@ fn an_acknowledgement_waits_for_a_second_packet_or_200_ms() {
     assert_eq!(only_ack(&raw.take_sent()).1, 4);
 }
 
-/// RTMFP-064.
 #[test]
-fn what_is_urgent_is_acknowledged_at_once() {
+fn rtmfp_064_what_is_urgent_is_acknowledged_at_once() {
     let mut raw = Raw::new(plain());
     raw.send(&first_data(2, None, b"one"));
     assert_eq!(only_ack(&raw.take_sent()).1, 1, "a new flow");
@@ -243,9 +241,9 @@ fn what_is_urgent_is_acknowledged_at_once() {
     at_once("after the end", data(2, 5, 4, b""), 5, &[]);
 }
 
-/// RTMFP-063: what is received is acknowledged, and nothing else.
+/// What is received is acknowledged, and nothing else.
 #[test]
-fn acknowledgements_name_every_hole() {
+fn rtmfp_063_acknowledgements_name_every_hole() {
     let mut raw = open_flow();
     for n in [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17] {
         raw.send(&data(2, n, 1, b"x"));
@@ -255,9 +253,8 @@ fn acknowledgements_name_every_hole() {
     assert_eq!((cumulative, above), (10, vec![(12, 12), (15, 17)]));
 }
 
-/// RTMFP-066.
 #[test]
-fn a_probe_is_answered_by_an_acknowledgement() {
+fn rtmfp_066_a_probe_is_answered_by_an_acknowledgement() {
     let mut raw = open_flow();
     raw.send(&hex("18000102"));
     assert_eq!(only_ack(&raw.take_sent()), (64, 1, vec![]));
@@ -265,9 +262,9 @@ fn a_probe_is_answered_by_an_acknowledgement() {
     assert!(raw.take_sent().is_empty(), "not of an unknown flow");
 }
 
-/// RTMFP-065: never fewer than 8 blocks, and yet bounded memory.
+/// Never fewer than 8 blocks, and yet bounded memory.
 #[test]
-fn a_full_buffer_advertises_eight_blocks_and_takes_no_more() {
+fn rtmfp_065_a_full_buffer_advertises_eight_blocks_and_takes_no_more() {
     let mut raw = open_flow();
     raw.session.suspend_flow(raw.now, RecvFlowId(2), true);
     let payload = [7; 1000];
@@ -291,9 +288,9 @@ fn a_full_buffer_advertises_eight_blocks_and_takes_no_more() {
     assert_eq!((blocks, cumulative), (64, taken), "told at once");
 }
 
-/// RTMFP-112: a message larger than the buffer of its flow.
+/// A message larger than the buffer of its flow.
 #[test]
-fn a_message_that_cannot_fit_rejects_its_flow() {
+fn rtmfp_112_a_message_that_cannot_fit_rejects_its_flow() {
     let mut raw = open_flow();
     raw.send(&fragment(0, Fraction::Begin, 2, 2, 1, &[1; 1000]));
     for n in 3..400 {
@@ -306,9 +303,9 @@ fn a_message_that_cannot_fit_rejects_its_flow() {
     assert!(raw.session.is_open(), "other flows go on");
 }
 
-/// RTMFP-112: 32 MiB over all flows.
+/// 32 MiB over all flows.
 #[test]
-fn a_session_that_holds_too_much_is_closed() {
+fn rtmfp_112_a_session_that_holds_too_much_is_closed() {
     let mut raw = Raw::new(plain());
     for flow in 2..10 {
         raw.send(&first_data(flow, None, b""));
@@ -344,9 +341,8 @@ fn a_session_that_holds_too_much_is_closed() {
     assert_eq!(raw.take_events().last(), Some(&Event::Closed(reason)));
 }
 
-/// RTMFP-112.
 #[test]
-fn flows_beyond_the_limit_are_rejected_and_those_known_are_bounded() {
+fn rtmfp_112_flows_beyond_the_limit_are_rejected_and_those_known_are_bounded() {
     let config = SessionConfig { max_recv_flows: 1, ..SessionConfig::default() };
     let mut raw = Raw::with(plain(), config, None);
     for flow in 2..3000 {
@@ -359,9 +355,8 @@ fn flows_beyond_the_limit_are_rejected_and_those_known_are_bounded() {
     assert!(raw.session.is_open());
 }
 
-/// RTMFP-113.
 #[test]
-fn a_jump_of_more_than_a_million_closes_the_session() {
+fn rtmfp_113_a_jump_of_more_than_a_million_closes_the_session() {
     for (sequence, forward, ok) in [
         (1 + (1 << 20), 1, true),
         (2 + (1 << 20), 1, false),
@@ -399,9 +394,9 @@ fn a_completed_flow_acknowledges_for_120_s_and_is_forgotten() {
     assert_eq!(sent[0].of(kind::FLOW_EXCEPTION), [[2, 0]], "a stranger now");
 }
 
-/// RTMFP-114, for sessions: any plaintext after valid sealing.
+/// For sessions: any plaintext after valid sealing.
 #[test]
-fn noise_inside_valid_packets_does_no_harm() {
+fn rtmfp_114_noise_inside_valid_packets_does_no_harm() {
     let mut entropy = crate::entropy::Entropy::from_seed([42; 32]);
     let kinds = [0x10, 0x11, 0x50, 0x51, 0x18, 0x5e, 0x01, 0x41, 0x0f, 0x7f, 0xec];
     for round in 0..40 {

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// RTMFP-005: no answer, a counter grows.
+/// No answer, a counter grows.
 #[test]
-fn bad_packets_are_counted_and_not_answered() {
+fn rtmfp_005_bad_packets_are_counted_and_not_answered() {
     let mut raw = Raw::new(plain());
     let header = raw.header();
     let good = raw.seal(header, &[1, 0, 0]);
@@ -25,9 +25,39 @@ fn bad_packets_are_counted_and_not_answered() {
     assert!(raw.take_sent().is_empty());
 }
 
-/// RTMFP-007.
+/// 30 s of everything that a session says: data, acknowledgements, answers, pings, the end.
 #[test]
-fn an_echo_counts_the_time_it_was_held() {
+fn rtmfp_006_every_packet_has_a_timestamp_and_so_an_echo_never_stands_alone() {
+    for negotiation in [plain(), secure()] {
+        let mut raw = Raw::new(negotiation);
+        let flow = raw.session.open_flow(FlowOptions {
+            metadata: Bytes::from_static(b"TC\x04\x00"),
+            ..FlowOptions::default()
+        });
+        let flow = flow.expect("opens");
+        let mut packets = Vec::new();
+        for second in 0..30u64 {
+            let message = Message::reliable(b"", Bytes::from(vec![7; 3_000]));
+            raw.session.write(raw.now, flow, &message).expect("there is room");
+            raw.poll();
+            let header =
+                Header { timestamp: (second % 3 > 0).then_some(second as u16), ..raw.header() };
+            raw.send_with(header, &data(2, second + 1, second, b"x"));
+            raw.send(&[1, 0, 2, 8, 8]);
+            raw.advance_ms(1_000);
+            packets.append(&mut raw.take_sent());
+        }
+        raw.session.close(raw.now);
+        raw.poll();
+        packets.append(&mut raw.take_sent());
+        assert!(packets.len() > 60, "{}", packets.len());
+        assert!(packets.iter().all(|packet| packet.header.timestamp.is_some()));
+        assert!(packets.iter().any(|packet| packet.header.timestamp_echo.is_some()));
+    }
+}
+
+#[test]
+fn rtmfp_007_an_echo_counts_the_time_it_was_held() {
     let mut raw = Raw::new(plain());
     let header = Header { timestamp: Some(1000), ..raw.header() };
     raw.send_with(header, &[1, 0, 0]);
@@ -45,9 +75,9 @@ fn an_echo_counts_the_time_it_was_held() {
     assert_eq!(raw.take_sent()[0].header.timestamp_echo, Some(1), "ticks wrap");
 }
 
-/// RTMFP-007: the echo is dropped after 128 s without a timestamp.
+/// The echo is dropped after 128 s without a timestamp.
 #[test]
-fn an_old_timestamp_is_not_echoed() {
+fn rtmfp_007_an_old_timestamp_is_not_echoed() {
     let mut raw = Raw::new(plain());
     let header = raw.header();
     raw.send_with(header, &[1, 0, 0]);
@@ -61,18 +91,16 @@ fn an_old_timestamp_is_not_echoed() {
     assert!(!echoes[13], "after 130 s");
 }
 
-/// RTMFP-009.
 #[test]
-fn an_unknown_chunk_is_skipped_and_the_next_is_taken() {
+fn rtmfp_009_an_unknown_chunk_is_skipped_and_the_next_is_taken() {
     let mut raw = Raw::new(plain());
     raw.send(&[hex("ec000105"), first_data(2, None, b"hello"), hex("4d000102")].concat());
     assert!(matches!(raw.take_events()[..], [Event::Confirmed, Event::FlowOpened { .. }]));
     assert_eq!(raw.session.stats().chunks_dropped, 2);
 }
 
-/// RTMFP-019.
 #[test]
-fn replayed_packets_are_dropped_and_reordered_ones_taken() {
+fn rtmfp_019_replayed_packets_are_dropped_and_reordered_ones_taken() {
     let mut raw = Raw::new(secure());
     let header = raw.header();
     let packets: Vec<Vec<u8>> = (0..33).map(|_| raw.seal(header, &[1, 0, 0])).collect();
@@ -86,9 +114,8 @@ fn replayed_packets_are_dropped_and_reordered_ones_taken() {
     assert_eq!(raw.take_sent().len(), 33);
 }
 
-/// RTMFP-050.
 #[test]
-fn a_ping_is_answered_with_its_message() {
+fn rtmfp_050_a_ping_is_answered_with_its_message() {
     let mut raw = Raw::new(plain());
     for message in [&b""[..], b"abc", &[7; 1000]] {
         let mut chunk = Vec::new();
@@ -119,9 +146,9 @@ fn a_flood_of_pings_is_answered_in_part() {
     assert_eq!(raw.session.stats().pings_ignored, 150);
 }
 
-/// RTMFP-051, with the bounds of the amendment: pings after 15 s, the end after 75 s.
+/// With the bounds of the amendment: pings after 15 s, the end after 75 s.
 #[test]
-fn a_silent_peer_is_pinged_and_given_up() {
+fn rtmfp_051_a_silent_peer_is_pinged_and_given_up() {
     let mut raw = Raw::new(plain());
     raw.send(&[]);
     raw.advance_ms(14_999);
@@ -160,9 +187,8 @@ fn an_answer_keeps_a_session_alive() {
     assert_eq!(raw.take_sent().len(), 1, "the interval can be changed");
 }
 
-/// RTMFP-035.
 #[test]
-fn a_session_without_a_valid_packet_ends_after_30_s() {
+fn rtmfp_035_a_session_without_a_valid_packet_ends_after_30_s() {
     let mut raw = Raw::new(plain());
     raw.advance_ms(29_999);
     assert!(raw.session.is_open());
@@ -171,9 +197,8 @@ fn a_session_without_a_valid_packet_ends_after_30_s() {
     assert!(raw.take_sent().is_empty(), "nobody is told");
 }
 
-/// RTMFP-052.
 #[test]
-fn a_close_request_is_confirmed() {
+fn rtmfp_052_a_close_request_is_confirmed() {
     let mut raw = Raw::new(plain());
     raw.send(&hex("0c0000"));
     assert_eq!(raw.take_sent()[0].chunks, [(kind::CLOSE_ACK, vec![])]);
@@ -187,9 +212,8 @@ fn a_close_request_is_confirmed() {
     assert!(raw.take_events().is_empty(), "told once");
 }
 
-/// RTMFP-052.
 #[test]
-fn a_close_confirmation_ends_an_open_session() {
+fn rtmfp_052_a_close_confirmation_ends_an_open_session() {
     let mut raw = Raw::new(plain());
     raw.send(&hex("4c0000"));
     assert_eq!(raw.take_sent()[0].chunks, [(kind::CLOSE_ACK, vec![])]);
@@ -200,9 +224,8 @@ fn a_close_confirmation_ends_an_open_session() {
     assert_eq!(raw.deliver(raw.far, &mut late), Err(PacketError::Closed));
 }
 
-/// RTMFP-052.
 #[test]
-fn a_close_request_is_repeated_every_5_s_for_90_s() {
+fn rtmfp_052_a_close_request_is_repeated_every_5_s_for_90_s() {
     let mut raw = Raw::new(plain());
     raw.send(&[]);
     raw.session.close(raw.now);
@@ -239,9 +262,8 @@ fn an_abrupt_close_says_one_word() {
     assert!(raw.session.is_closed());
 }
 
-/// RTMFP-053.
 #[test]
-fn a_new_address_is_checked_before_it_is_used() {
+fn rtmfp_053_a_new_address_is_checked_before_it_is_used() {
     for negotiation in [plain(), secure()] {
         let mut raw = Raw::new(negotiation);
         raw.send(&[]);
@@ -268,9 +290,9 @@ fn a_new_address_is_checked_before_it_is_used() {
     }
 }
 
-/// RTMFP-053: at most one check in a second.
+/// At most one check in a second.
 #[test]
-fn checks_of_addresses_are_limited() {
+fn rtmfp_053_checks_of_addresses_are_limited() {
     let mut raw = Raw::new(plain());
     raw.send(&[]);
     for i in 0..100_u16 {
@@ -283,9 +305,8 @@ fn checks_of_addresses_are_limited() {
     assert_eq!(raw.take_sent().len(), 3);
 }
 
-/// RTMFP-054.
 #[test]
-fn forged_stale_and_replayed_answers_do_not_move_a_session() {
+fn rtmfp_054_forged_stale_and_replayed_answers_do_not_move_a_session() {
     let mut raw = Raw::new(secure());
     raw.send(&[]);
     let (old, new) = (raw.far, other_address());

@@ -59,9 +59,8 @@ pub(super) fn acknowledge(raw: &mut Raw, flow: SendFlowId, cumulative: u64, abov
     raw.send_with(header, &ack(flow.0, 1000, cumulative, above));
 }
 
-/// RTMFP-062.
 #[test]
-fn startup_options_are_in_the_first_chunk_of_every_packet_until_an_acknowledgement() {
+fn rtmfp_062_startup_options_are_in_the_first_chunk_of_every_packet_until_an_acknowledgement() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, &[1; 3000]);
     let sent = raw.take_sent();
@@ -137,9 +136,9 @@ fn small_messages_share_a_packet() {
     assert_eq!(numbers(&sent), (1..=10).collect::<Vec<_>>());
 }
 
-/// RTMFP-068: three later acknowledgements, long before the timeout.
+/// Three later acknowledgements, long before the timeout.
 #[test]
-fn a_lost_fragment_is_sent_again_after_three_naks() {
+fn rtmfp_068_a_lost_fragment_is_sent_again_after_three_naks() {
     let (mut raw, flow) = open_flow(plain());
     for i in 0..6 {
         write(&mut raw, flow, &[i; 500]);
@@ -161,9 +160,9 @@ fn a_lost_fragment_is_sent_again_after_three_naks() {
     assert!(raw.take_sent().is_empty());
 }
 
-/// RTMFP-069: everything again at growing intervals.
+/// Everything again at growing intervals.
 #[test]
-fn without_acknowledgements_everything_is_sent_again_at_growing_intervals() {
+fn rtmfp_069_without_acknowledgements_everything_is_sent_again_at_growing_intervals() {
     let config = SessionConfig {
         idle_timeout: Duration::from_secs(1000),
         unacknowledged_timeout: Duration::from_secs(1000),
@@ -227,9 +226,9 @@ fn a_flow_that_nobody_knows_is_given_up_after_30_s() {
     assert_eq!(raw.session.congestion().0, 0);
 }
 
-/// RTMFP-070: the forward number is told until it is acknowledged.
+/// The forward number is told until it is acknowledged.
 #[test]
-fn abandoned_numbers_are_told_by_a_chunk_of_their_own() {
+fn rtmfp_070_abandoned_numbers_are_told_by_a_chunk_of_their_own() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, b"first");
     acknowledge(&mut raw, flow, 1, &[]);
@@ -256,9 +255,9 @@ fn abandoned_numbers_are_told_by_a_chunk_of_their_own() {
     assert_eq!(raw.session.flow_stats(flow).expect("open").abandoned, 2);
 }
 
-/// RTMFP-070: librtmfp discards everything below an abandoned number.
+/// Librtmfp discards everything below an abandoned number.
 #[test]
-fn no_number_is_told_abandoned_while_a_lower_one_is_needed() {
+fn rtmfp_070_no_number_is_told_abandoned_while_a_lower_one_is_needed() {
     let (mut raw, flow) = open_flow(plain());
     let short = Message {
         finish_within: Some(Duration::from_millis(100)),
@@ -284,9 +283,9 @@ fn no_number_is_told_abandoned_while_a_lower_one_is_needed() {
     assert_eq!(user_data(&sent), [(3, 3, true, false, vec![])]);
 }
 
-/// RTMFP-091, the transport's part: what is late is never sent.
+/// The transport's part: what is late is never sent.
 #[test]
-fn a_message_that_could_not_start_in_time_is_dropped() {
+fn rtmfp_091_a_message_that_could_not_start_in_time_is_dropped() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, &[0; 5000]);
     let late = Message {
@@ -364,9 +363,9 @@ fn an_unreliable_message_is_abandoned_at_its_first_loss() {
     );
 }
 
-/// RTMFP-071: the end is an empty abandoned chunk, after everything else.
+/// The end is an empty abandoned chunk, after everything else.
 #[test]
-fn a_closed_flow_ends_with_an_empty_chunk() {
+fn rtmfp_071_a_closed_flow_ends_with_an_empty_chunk() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, b"last words");
     raw.session.close_flow(flow);
@@ -400,9 +399,8 @@ fn a_flow_that_was_never_used_ends_without_a_word() {
     assert_eq!(raw.take_events(), [Event::FlowEnded { flow, reason: FlowEnd::Completed }]);
 }
 
-/// RTMFP-072.
 #[test]
-fn an_exception_ends_a_flow() {
+fn rtmfp_072_an_exception_ends_a_flow() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, &[0; 9000]);
     raw.take_sent();

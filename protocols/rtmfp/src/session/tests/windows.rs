@@ -5,9 +5,8 @@ use crate::congestion::SMSS;
 use crate::session::tests::sending::{acknowledge, numbers, open_flow, options, user_data, write};
 use crate::timecritical::TimeCritical;
 
-/// RTMFP-113.
 #[test]
-fn acknowledgements_of_numbers_never_sent_are_ignored() {
+fn rtmfp_113_acknowledgements_of_numbers_never_sent_are_ignored() {
     let (mut raw, flow) = open_flow(plain());
     raw.send(&ack(flow.0, 1000, 50, &[]));
     write(&mut raw, flow, &[0; 9000]);
@@ -21,9 +20,9 @@ fn acknowledgements_of_numbers_never_sent_are_ignored() {
     assert_eq!(raw.session.stats().chunks_dropped, 1, "an unknown flow");
 }
 
-/// RTMFP-065 and section 6.8.
+/// Section 6.8.
 #[test]
-fn a_full_receiver_is_probed_only_when_it_can_stand_it() {
+fn rtmfp_065_a_full_receiver_is_probed_only_when_it_can_stand_it() {
     let (mut raw, flow) = open_flow(secure());
     write(&mut raw, flow, b"first");
     raw.send(&ack(flow.0, 0, 1, &[]));
@@ -106,9 +105,9 @@ fn the_longest_options_fit_a_packet_with_data() {
     }
 }
 
-/// RTMFP-008: full packets are as large as they may be.
+/// Full packets are as large as they may be.
 #[test]
-fn full_packets_have_1204_or_1220_bytes() {
+fn rtmfp_008_full_packets_have_1204_or_1220_bytes() {
     for (negotiation, most) in [(plain(), 1204), (secure(), 1220)] {
         let (mut raw, flow) = open_flow(negotiation);
         write(&mut raw, flow, &[1; 100_000]);
@@ -121,9 +120,9 @@ fn full_packets_have_1204_or_1220_bytes() {
     }
 }
 
-/// RTMFP-073: what is in flight, round trip by round trip.
+/// What is in flight, round trip by round trip.
 #[test]
-fn the_window_opens_by_slow_start_and_is_cut_by_loss() {
+fn rtmfp_073_the_window_opens_by_slow_start_and_is_cut_by_loss() {
     let (mut raw, flow) = open_flow(plain());
     write(&mut raw, flow, &[1; 400_000]);
     let flight = |raw: &Raw| raw.session.congestion().0 / SMSS;
@@ -168,9 +167,8 @@ fn at_most_six_packets_leave_between_acknowledgements_on_a_short_path() {
     assert!(raw.session.congestion().1 >= 6 * SMSS, "although the window is open");
 }
 
-/// RTMFP-074.
 #[test]
-fn time_critical_data_is_flagged_and_announced_to_others() {
+fn rtmfp_074_time_critical_data_is_flagged_and_announced_to_others() {
     let shared = TimeCritical::new(Raw::new(plain()).start);
     let mut publisher = Raw::with(plain(), SessionConfig::default(), Some(shared.clone()));
     let mut viewer = Raw::with(plain(), SessionConfig::default(), Some(shared.clone()));
