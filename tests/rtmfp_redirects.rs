@@ -103,7 +103,7 @@ async fn red_03_to_05_and_07_addresses_alone_several_in_tables_and_as_objects() 
         format!("'localhost:{port}'"),
         format!("'127.0.0.1:1', '{at}'"),
         format!("{{'127.0.0.1:1', {{'{at}'}}}}"),
-        format!("{{first = '127.0.0.1:1', second = {{mona.servers}}}}"),
+        "{first = '127.0.0.1:1', second = {mona.servers}}".to_owned(),
         format!("5, '{at}'"),
         format!("'name.invalid:1935', '{at}'"),
     ] {

@@ -71,7 +71,7 @@ async fn calls_are_answered_and_scripts_call_back_as_over_rtmp() {
     assert_eq!(client.called("onQuestion").await, ["why".into(), 7.0.into()]);
     // A message of 100 kB goes in fragments.
     let long = Value::String(vec![b'x'; 100_000].into());
-    assert_eq!(client.call("echo", &[long.clone()]).await, Ok(vec![long]));
+    assert_eq!(client.call("echo", std::slice::from_ref(&long)).await, Ok(vec![long]));
 }
 
 #[tokio::test]
