@@ -140,10 +140,14 @@ impl Cli {
         };
         if let Some(probe) = &mut self.probe {
             match name {
-                "play" | "group" => {
+                "play" | "group" | "meet" => {
                     let what = needed(parser)?.to_string_lossy().into_owned();
                     let time = seconds(needed(parser)?)?;
-                    let slot = if name == "play" { &mut probe.play } else { &mut probe.group };
+                    let slot = match name {
+                        "play" => &mut probe.play,
+                        "group" => &mut probe.group,
+                        _ => &mut probe.meet,
+                    };
                     *slot = Some((what, time));
                     return Ok(());
                 }

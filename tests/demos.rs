@@ -1,7 +1,10 @@
 //! The applications of `www/` do what their first lines say.
 
+use std::time::Duration;
+
+use ramona::probe::Probe;
 use ramona_testkit::ffmpeg::{Ffmpeg, png_size};
-use ramona_testkit::{NodeBuilder, RtmpClient, TestNode, flv, pictures};
+use ramona_testkit::{NodeBuilder, RtmfpClient, RtmpClient, TestNode, flv, pictures};
 
 fn node(name: &str) -> NodeBuilder {
     TestNode::builder(name)
@@ -9,6 +12,8 @@ fn node(name: &str) -> NodeBuilder {
         .www("live/main.lua", include_str!("../www/live/main.lua"))
         .www("relay/main.lua", include_str!("../www/relay/main.lua"))
         .www("loadbalance/main.lua", include_str!("../www/loadbalance/main.lua"))
+        .www("groups/main.lua", include_str!("../www/groups/main.lua"))
+        .www("rendezvous/main.lua", include_str!("../www/rendezvous/main.lua"))
         .ini(&format!("host = {}.example", name.to_lowercase()))
         .linkable()
 }
@@ -93,4 +98,66 @@ async fn loadbalance_sends_the_viewer_that_is_one_too_many_to_the_next_node() {
         viewer.play("test").await;
         viewers.push(viewer);
     }
+}
+
+/// Two nodes whose clients find them at this machine's address.
+async fn two() -> (TestNode, TestNode) {
+    let node = |name: &str| node(name).config(|config| config.host = Some("127.0.0.1".to_owned()));
+    let b = node("B").start().await;
+    let a = node("A").target(b.links()).start().await;
+    for node in [&a, &b] {
+        node.logged(&["linked"]).await;
+    }
+    (a, b)
+}
+
+async fn probe(probe: Probe) -> String {
+    let mut out = Vec::new();
+    let result = ramona::probe::run(&probe, &mut out).await;
+    let lines = String::from_utf8(out).expect("text");
+    assert!(result.is_ok(), "{result:?}\n{lines}");
+    lines
+}
+
+#[tokio::test]
+async fn groups_members_on_two_nodes_are_told_and_meet() {
+    let (a, b) = two().await;
+    let first = RtmfpClient::connect(a.rtmfp(), "groups").await;
+    let group = first.with(|server| server.join_group_of(b"meeting point").expect("there is room"));
+    // The application comes up on B because it did on A (CLU-12).
+    let id = first.peer_id().to_string();
+    b.logged(&[&id, "is a member on 127.0.0.1"]).await;
+    let members = Some(("meeting point".to_owned(), Duration::from_secs(3)));
+    let url = format!("rtmfp://{}/groups", b.rtmfp());
+    let lines = probe(Probe { group: members, ..Probe::new(url) }).await;
+    for part in [format!("member      {id}"), format!("{id} at {}", first.local())] {
+        assert!(lines.contains(&part), "{part}\n{lines}");
+    }
+    a.logged(&["is a member on"]).await;
+    first.with(|server| server.leave_group(group));
+    b.logged(&[&id, "is no member on 127.0.0.1 any more"]).await;
+    for node in [&a, &b] {
+        assert_eq!(node.count_logged(&["ERROR"]), 0);
+    }
+}
+
+#[tokio::test]
+async fn rendezvous_a_peer_is_met_on_the_same_and_on_another_node() {
+    let (a, b) = two().await;
+    let waiting = RtmfpClient::connect(a.rtmfp(), "rendezvous").await;
+    let id = waiting.peer_id().to_string();
+    a.logged(&[&id, "can be met"]).await;
+    for node in [&a, &b] {
+        let meet = Some((id.clone(), Duration::from_secs(3)));
+        let url = format!("rtmfp://{}/rendezvous", node.rtmfp());
+        let lines = probe(Probe { meet, ..Probe::new(url) }).await;
+        assert!(lines.contains(&format!("{id} at {}", waiting.local())), "{lines}");
+    }
+    let other = RtmfpClient::connect(a.rtmfp(), "rendezvous").await;
+    let peers = other.call("peers", &[]).await.expect("peers works");
+    assert_eq!(peers, [ramona_amf::Value::Array(vec![id.as_str().into()])]);
+    // Sent on before it connects.
+    let elsewhere = RtmfpClient::connect(a.rtmfp(), "rendezvous?elsewhere=true").await;
+    assert_eq!(elsewhere.server(), b.rtmfp());
+    assert_eq!((a.panics(), b.panics()), (0, 0));
 }

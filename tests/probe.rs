@@ -102,6 +102,22 @@ async fn a_member_of_a_group_is_told_and_met() {
 }
 
 #[tokio::test]
+async fn a_peer_is_met_by_its_id_and_the_failures_say_why() {
+    let node = TestNode::builder("A").start().await;
+    let url = format!("rtmfp://{}/", node.rtmfp());
+    let peer = RtmfpClient::connect(node.rtmfp(), "").await;
+    let meet =
+        |who: String| Probe { meet: Some((who, Duration::from_secs(2))), ..Probe::new(&url) };
+    let (lines, result) = probe(&meet(peer.peer_id().to_string())).await;
+    assert_eq!(result, Ok(()), "{lines}");
+    has(&lines, "met", &peer.local().to_string());
+    let (_, result) = probe(&meet("07".repeat(32))).await;
+    assert!(result.expect_err("nobody").contains("the server knows no such peer"));
+    let (_, result) = probe(&meet("nonsense".to_owned())).await;
+    assert!(result.expect_err("no id").contains("is no peer id of 64 hex digits"));
+}
+
+#[tokio::test]
 async fn without_a_server_the_step_and_what_may_be_the_reason_are_named() {
     // Ports that were free a moment ago.
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).unwrap();

@@ -1,5 +1,5 @@
 -- The root application: what it defines here is inherited by the applications in the folders
--- beside this file (live, relay, loadbalance; each says on top how to try it). An application is
+-- beside this file (live, relay, groups and others; each says on top how to try it). An application is
 -- a folder with a main.lua; folders may hold further ones. The root itself serves clients too: its
 -- path is empty, hence the two slashes.
 --
@@ -21,4 +21,10 @@ end
 
 function onServerDisconnection(server, problem)
 	NOTE("node ", server.host, " is gone", problem and ": " .. problem or "")
+end
+
+-- An RTMFP client seeks a peer that is not here: whoever has it introduces them. See groups and
+-- rendezvous.
+function onRendezVousUnknown(peerId)
+	return mona.servers
 end

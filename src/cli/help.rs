@@ -32,6 +32,10 @@ const PROBE_OPTIONS: &[(&str, &str)] = &[
          those that ask; members of which none can be met are a failure",
     ),
     (
+        "--meet PEERID SECONDS",
+        "RTMFP: meet that peer through the server, and stay; anybody: wait for whoever asks",
+    ),
+    (
         "--timeout SECONDS",
         "what each step may take; 10 by default. The exit code of probe is 0 or 1",
     ),

@@ -328,6 +328,75 @@ pub(super) async fn meet(
     Ok(())
 }
 
+/// Whom to wait for, whoever it is.
+const ANYBODY: &str = "anybody";
+
+/// Meets a peer through the server, or waits for one, and stays for the time.
+pub(super) async fn find(
+    link: &mut Rtmfp,
+    peer: &str,
+    duration: Duration,
+    report: &mut Report<'_>,
+) -> Result<(), ProbeError> {
+    const STEP: &str = "session with a peer";
+    let unsent = |text: String| ProbeError::Unsent { step: STEP, text };
+    let sought = match peer {
+        ANYBODY => None,
+        peer => Some(peer.parse::<PeerId>().map_err(|_| {
+            unsent(format!("{peer:?} is no peer id of 64 hex digits, nor {ANYBODY:?}"))
+        })?),
+    };
+    let Some(server) = link.server().map(|server| server.session().far_address()) else {
+        return Err(unsent("no session".to_owned()));
+    };
+    if let Some(own) = link.own_address(server) {
+        link.speak(STEP, |client| {
+            client.set_peer_info(&[own]).map_err(|error| unsent(error.to_string()))
+        })?;
+        report.line("meet", format_args!("told the server the address {own}"));
+    }
+    let until = Instant::now() + duration;
+    let mut met = Vec::new();
+    let mut watched = match sought {
+        Some(peer) => Some(Watched::open(link, Epd::of_peer(peer), &[server], "peer")?),
+        None => None,
+    };
+    report.line(
+        "meet",
+        match sought {
+            Some(peer) => format!("seeks {peer}"),
+            None => "waits for whoever asks".to_owned(),
+        },
+    );
+    while Instant::now() < until {
+        while let Some(event) = link.next_of_server_or_peer(STEP, &mut met, report)? {
+            visit::told(event, report);
+        }
+        if let (Some(asked), Some(peer)) = (&mut watched, sought)
+            && let Some(session) = asked.look(link, report)
+        {
+            let after = millis(asked.asked.elapsed());
+            if let Some(at) = link.session(session).map(ramona_rtmfp::Session::far_address) {
+                report.line("met", format_args!("{peer} at {at} after {after:.1} ms"));
+            }
+            met.push(peer);
+            watched = None;
+        }
+        link.turn(until).await?;
+    }
+    if met.is_empty() {
+        let hint = match sought {
+            Some(_) => {
+                "the server knows no such peer and sends on to none that does, or the peer \
+                        cannot be reached from here"
+            }
+            None => "nobody asked for this peer",
+        };
+        return Err(ProbeError::Silent { step: STEP, waited: duration, hint });
+    }
+    Ok(())
+}
+
 impl Rtmfp {
     /// As [`next_of_server`](Self::next_of_server); sessions that others opened are told too.
     fn next_of_server_or_peer(

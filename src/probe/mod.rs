@@ -30,6 +30,8 @@ pub struct Probe {
     pub play: Option<(String, Duration)>,
     /// A NetGroup to be a member of, by its plain specification, and for how long (RTMFP).
     pub group: Option<(String, Duration)>,
+    /// A peer to meet by its id in hex, or `anybody` to wait for one, and for how long (RTMFP).
+    pub meet: Option<(String, Duration)>,
     /// What each step may take.
     pub timeout: Duration,
 }
@@ -37,7 +39,7 @@ pub struct Probe {
 impl Probe {
     /// Connects, measures, and leaves.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), play: None, group: None, timeout: DEFAULT_TIMEOUT }
+        Self { url: url.into(), play: None, group: None, meet: None, timeout: DEFAULT_TIMEOUT }
     }
 }
 

@@ -72,6 +72,9 @@ async fn visit(link: &mut Rtmfp, probe: &Probe, report: &mut Report<'_>) -> Resu
     if let Some((specification, duration)) = &probe.group {
         meeting::meet(link, specification, *duration, report).await?;
     }
+    if let Some((peer, duration)) = &probe.meet {
+        meeting::find(link, peer, *duration, report).await?;
+    }
     Ok(())
 }
 

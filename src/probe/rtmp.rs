@@ -46,6 +46,9 @@ pub(super) async fn probe(
     if probe.group.is_some() {
         report.line("group", "NetGroups are of RTMFP: not asked for");
     }
+    if probe.meet.is_some() {
+        report.line("meet", "peers are of RTMFP: not asked for");
+    }
     report.line("end", "closed by the probe");
     Ok(())
 }

@@ -39,20 +39,20 @@ fn run(target: &str, body: fn(&[u8]), variants: usize) {
 
 #[test]
 fn rtmfp_114_seeds_of_packets_do_no_harm() {
-    run("packet", fuzz::packet, 2000);
+    run("rtmfp_packet", fuzz::packet, 2000);
 }
 
 #[test]
 fn rtmfp_114_seeds_of_options_do_no_harm() {
-    run("options", fuzz::options, 1000);
+    run("rtmfp_options", fuzz::options, 1000);
 }
 
 #[test]
 fn rtmfp_114_seeds_of_handshakes_do_no_harm() {
-    run("handshake", fuzz::handshake, 100);
+    run("rtmfp_handshake", fuzz::handshake, 100);
 }
 
 #[test]
 fn rtmfp_114_seeds_of_sessions_do_no_harm() {
-    run("session", fuzz::session, 60);
+    run("rtmfp_session", fuzz::session, 60);
 }

@@ -19,7 +19,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn seeds_of_messages_their_cuts_and_flips_are_read_without_harm() {
-    for seed in seeds("messages") {
+    for seed in seeds("tc_messages") {
         for cut in 0..=seed.len() {
             fuzz::messages(&seed[..cut]);
         }
@@ -33,7 +33,7 @@ fn seeds_of_messages_their_cuts_and_flips_are_read_without_harm() {
 
 #[test]
 fn seeds_of_connections_and_some_of_their_cuts_and_flips_do_no_harm() {
-    for seed in seeds("connection") {
+    for seed in seeds("tc_connection") {
         fuzz::connection(&seed);
         // Each run has a handshake and minutes of virtual time, so only some.
         for part in 1..8 {
