@@ -4,11 +4,14 @@
 --   cargo run --release
 --   ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i sine=frequency=440 \
 --     -c:v libx264 -pix_fmt yuv420p -g 50 -c:a aac -f flv rtmp://127.0.0.1/live/test
---   ffplay rtmp://127.0.0.1/live/test
+-- Open http://127.0.0.1:8080/live/, or: ffplay rtmp://127.0.0.1/live/test
+-- (also http://127.0.0.1:8080/live/test.flv and test.ts)
 -- In OBS: server rtmp://127.0.0.1/live, stream key test.
 
 function onConnection(client)
 	INFO(client.address, " connected by ", client.protocol)
+	-- What http://127.0.0.1:8080/live/ shows: the page with the player.
+	if client.protocol == "HTTP" then return {index = "index.html"} end
 end
 
 function onDisconnection(client)

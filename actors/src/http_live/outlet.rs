@@ -91,3 +91,27 @@ impl BodyQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Inline;
+
+    #[test]
+    fn a_body_gives_what_was_sent_in_order_and_knows_what_waits() {
+        let queue = Rc::<BodyQueue>::default();
+        let outlet = Outlet::Body(queue.clone());
+        let poll = || queue.poll(&Context::from_waker(Waker::noop()));
+        assert!(outlet.is_idle());
+        assert_eq!(poll(), Poll::Pending);
+        let tag = Bytes::from_static(b"0123456789");
+        let part = Piece::Part { bytes: &tag, start: 2, end: 6 };
+        outlet.send(&[Piece::Header(Inline::new(b"\x82\x04")), part]);
+        assert_eq!((outlet.queued_bytes(), outlet.is_idle()), (6, false));
+        assert_eq!(poll(), Poll::Ready(Bytes::from_static(b"\x82\x04")));
+        let Poll::Ready(shared) = poll() else { panic!("it waits") };
+        assert_eq!((&shared[..], shared.as_ptr()), (&b"2345"[..], tag[2..].as_ptr()));
+        assert_eq!((outlet.queued_bytes(), outlet.waited_ms()), (0, 0));
+        assert_eq!(poll(), Poll::Pending);
+    }
+}
