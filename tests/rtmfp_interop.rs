@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ramona_actors::metrics::ActorKind;
+use ramona_amf::Value;
 use ramona_testkit::{ClientOptions, RtmfpClient, RtmpClient, TestNode, pictures, wait};
 
 #[tokio::test]
@@ -67,4 +68,32 @@ async fn names_and_reasons_in_the_log_are_text_as_people_wrote_it() {
     let refused = RtmpClient::open(node.rtmp(), "nowhere", ClientOptions::default()).await;
     refused.refusal().await;
     node.logged(&["client refused", "reason=Application /nowhere doesn't exist"]).await;
+}
+
+/// A page of MonaServer's own shows how long ago each publication sent something.
+#[tokio::test]
+async fn qos_05_publications_tell_when_their_last_frame_of_each_kind_came() {
+    let script = r#"
+        function onConnection(client)
+            function client:ago()
+                local publication = mona.publications("test")
+                local now = mona:time()
+                return now - publication.videoQOS.lastSendingTime,
+                    now - publication.audioQOS.lastSendingTime,
+                    publication.dataQOS.lastSendingTime
+            end
+        end"#;
+    let node = TestNode::builder("A").www("live/main.lua", script).start().await;
+    let viewer = RtmpClient::connect(node.rtmp(), "live").await;
+    let play = viewer.play("test").await;
+    let publisher = RtmfpClient::connect(node.rtmfp(), "live").await;
+    let frames = pictures::stream(3, 10, 100);
+    publisher.send(publisher.publish("test").await, &frames);
+    viewer.frames_to(play, &frames[frames.len() - 1]).await;
+    let ago = viewer.call("ago", &[]).await.expect("an answer");
+    let [Value::Number(video), Value::Number(audio), Value::Number(data)] = ago[..] else {
+        panic!("{ago:?}")
+    };
+    assert!((0.0..60_000.0).contains(&video) && (0.0..60_000.0).contains(&audio), "{ago:?}");
+    assert_eq!(data, 0.0, "nothing of that kind came");
 }

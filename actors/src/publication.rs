@@ -21,6 +21,7 @@ use crate::messages::script::ToScript;
 use crate::messages::stream::ToPublication;
 use crate::metrics::{ActorKind, Alive, Metrics, Protocol, RateMeter};
 use crate::outbox::{Backlog, Offer, Outbox, Ticketed};
+use crate::services::epoch_ms;
 use crate::text::shown;
 use crate::worker::WorkerHandle;
 
@@ -274,13 +275,17 @@ impl Run {
     fn measure(&mut self, frames: &[MediaFrame], metrics: &Metrics) {
         let now = metrics.started.elapsed().as_millis() as u64;
         let qos = &self.info.qos;
+        let kinds = [&qos.audio, &qos.video, &qos.data];
+        let wall = epoch_ms();
         for frame in frames {
-            self.meters[frame.kind as usize].add(now, frame.payload.len() as u64);
+            let kind = frame.kind as usize;
+            self.meters[kind].add(now, frame.payload.len() as u64);
+            kinds[kind].last_sending_ms.store(wall, Relaxed);
             if frame.kind != MediaKind::Data {
                 qos.last_time_ms.store(frame.timestamp_ms, Relaxed);
             }
         }
-        for (meter, qos) in self.meters.iter_mut().zip([&qos.audio, &qos.video, &qos.data]) {
+        for (meter, qos) in self.meters.iter_mut().zip(kinds) {
             qos.byte_rate.store(meter.per_second(now), Relaxed);
         }
     }
