@@ -600,3 +600,13 @@ fn def_21_an_error_of_three_texts_is_one_text() {
     let refused = Refusal::Rejected("Access to secret.txt is forbidden".into());
     assert_eq!(node.connect(1), Err(refused));
 }
+
+#[test]
+fn mon_30_other_names_are_the_configuration_and_options_are_arguments() {
+    let node = Node::root(
+        "NOTE(mona.host == mona.configs.host, ' ', mona.host, ' ', mona['servers.port'], ' ', mona.servers.count)
+         NOTE(mona.arguments.extra + 1, ' ', tostring(mona.arguments.none), ' ', tostring(mona.nothing))",
+    );
+    assert_eq!(node.notes(), ["true www.a.com:1935 1936 0", "6 nil nil"]);
+    node.quiet();
+}

@@ -479,3 +479,14 @@ fn pub_09_flush_returns_nothing_and_loses_nothing() {
     assert_eq!(node.frames().len(), 2);
     node.quiet();
 }
+
+#[test]
+fn wri_10_a_writer_has_the_numbers_of_its_sending() {
+    let mut node = connected(
+        "function onManage() local q = client.writer.qos
+            NOTE(type(q.latency), q.byteRate, q.lostRate, q == client.writer.qos) end",
+    );
+    node.engine.tick();
+    assert_eq!(node.notes(), ["number00true"]);
+    node.quiet();
+}
