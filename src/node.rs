@@ -13,7 +13,7 @@ use ramona_media::{CacheLimits, QueueLimits};
 use ramona_tc::ConnectionConfig;
 use tracing::warn;
 
-use crate::config::{Config, LinkPolicy};
+use crate::config::{Config, HttpIndex, LinkPolicy};
 
 /// File in `<dir>/data` that keeps the node's id (32 hex digits).
 const NODE_ID_FILE: &str = "node-id";
@@ -58,7 +58,17 @@ pub fn node_config(config: &Config) -> NodeConfig {
         socket_buffer: config.socket_buffer,
         host: config.host.clone(),
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
-        http_session: HttpConfig { timeout: config.http.timeout },
+        http_session: HttpConfig {
+            timeout: config.http.timeout,
+            index: match &config.http.index {
+                HttpIndex::List => "true".to_owned(),
+                HttpIndex::Refuse => "false".to_owned(),
+                HttpIndex::File(name) => name.clone(),
+            },
+            parameters: section(config, "HTTP"),
+            www: config.dir.join("www"),
+            max_body: config.http.max_body,
+        },
         websocket_session: WebSocketConfig {
             session: ramona_websocket::SessionConfig {
                 timeout: config.websocket.timeout,

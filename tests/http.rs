@@ -54,7 +54,7 @@ async fn metrics_count_every_frame_in_and_out() {
 }
 
 #[tokio::test]
-async fn anything_else_is_not_found() {
+async fn what_no_application_has_is_not_found() {
     let node = TestNode::builder("N").start().await;
     assert_eq!(http_get(node.http(), "/nothing").await.0, 404);
 }

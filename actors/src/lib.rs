@@ -42,7 +42,7 @@ mod websocket_session;
 pub mod worker;
 
 pub use client_session::ClientConfig;
-pub use http_session::{HEAD_TIMEOUT, HttpConfig, STALL_TIMEOUT};
+pub use http_session::{HttpConfig, limits as http_limits};
 pub use listener::MAX_SESSIONS;
 pub use node::{Addresses, Node, NodeConfig, Port, StartError};
 pub use rtmfp_endpoint::RtmfpEndpointConfig;

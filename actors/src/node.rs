@@ -198,6 +198,7 @@ impl Node {
             http: config.http_session.clone(),
             status: Status::new(config.status),
             websocket: config.websocket_session.clone(),
+            http_bodies: Arc::default(),
             socket_buffer: config.socket_buffer,
         });
         late.set(services.directory.clone(), services.groups.clone());

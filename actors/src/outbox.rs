@@ -37,7 +37,7 @@ impl Backlog {
 
     /// Takes `units` unless that would pass `capacity`; a single message larger than the capacity
     /// is taken when nothing waits, or it could never be sent.
-    fn try_take(self: &Arc<Self>, units: usize, capacity: usize) -> Option<Ticket> {
+    pub(crate) fn try_take(self: &Arc<Self>, units: usize, capacity: usize) -> Option<Ticket> {
         let taken = self
             .now
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |now| {

@@ -12,7 +12,7 @@ use crate::groups::Groups;
 use crate::http_session::HttpConfig;
 use crate::messages::script::ToScript;
 use crate::metrics::Metrics;
-use crate::outbox::Ticketed;
+use crate::outbox::{Backlog, Ticketed};
 use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_session::RtmpConfig;
 use crate::status_page::Status;
@@ -72,6 +72,8 @@ pub(crate) struct Services {
     pub http: HttpConfig,
     /// The operator's page.
     pub(crate) status: Status,
+    /// Bytes of the bodies of HTTP requests.
+    pub(crate) http_bodies: Arc<Backlog>,
     /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.
     pub socket_buffer: Option<usize>,
 }

@@ -190,10 +190,7 @@ impl Engine {
         let query = typed_list(lua, &parse_query(&client.query))?;
         let parameters = typed_list(lua, &client.parameters)?;
         let context = Context::App(path);
-        let mut object = Vec::with_capacity(client.properties.len() + 4);
-        object.push(0x03);
-        object.extend_from_slice(&client.properties);
-        object.extend_from_slice(&[0, 0, 9]);
+        let object = object_of(&client.properties);
         let fields = self.core.decode(lua, context, Amf::Zero, &object).into_iter().next();
         let args = if speaks_text(client.protocol) {
             if let Some(Value::Table(fields)) = &fields {
@@ -289,7 +286,7 @@ impl Engine {
         self.ask_call(client, b"onMessage", values, format)
     }
 
-    fn ask_call(
+    pub(crate) fn ask_call(
         &self,
         client: ClientId,
         name: &[u8],
@@ -592,7 +589,7 @@ fn speaks_text(protocol: &str) -> bool {
 }
 
 /// Gives the texts of headers and cookies the type they look like (GEN-15).
-fn type_texts(lua: &Lua, fields: &Table) -> mlua::Result<()> {
+pub(crate) fn type_texts(lua: &Lua, fields: &Table) -> mlua::Result<()> {
     let mut typed = Vec::new();
     fields.for_each(|key: Value, value: Value| {
         if let Value::String(text) = &value {
@@ -603,7 +600,12 @@ fn type_texts(lua: &Lua, fields: &Table) -> mlua::Result<()> {
     typed.into_iter().try_for_each(|(key, value)| fields.raw_set(key, value))
 }
 
-fn bytes_of(value: &Value) -> Bytes {
+/// AMF0 object of its members.
+pub(crate) fn object_of(members: &[u8]) -> Vec<u8> {
+    [&[0x03], members, &[0, 0, 9]].concat()
+}
+
+pub(crate) fn bytes_of(value: &Value) -> Bytes {
     match value {
         Value::String(text) => Bytes::copy_from_slice(&text.as_bytes()),
         _ => Bytes::new(),

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use bytes::Bytes;
 use ramona_media::{MediaFrame, MediaKind};
@@ -122,6 +122,11 @@ pub enum ClientMessage {
         /// Bytes as they are.
         data: Bytes,
     },
+    /// HTT-14: the value of a `Set-Cookie` header, for the next response.
+    Cookie {
+        /// Checked: no control character.
+        header: Bytes,
+    },
     /// WRI-04: `NetConnection.<code>`.
     Status {
         /// Code without its prefix.
@@ -167,6 +172,8 @@ pub struct ClientStats {
     pub ping_ms: AtomicU32,
     /// Milliseconds since 1970 of the last byte received (CLI-08).
     pub last_reception_ms: AtomicU64,
+    /// Whether a script wants to be asked before files are read (CLI-39): it set `onRead`.
+    pub reads: AtomicBool,
 }
 
 /// A client that asks to connect.
@@ -280,6 +287,22 @@ pub enum CallOutcome {
     Failed(Bytes),
     /// There is no such function (CLI-22): text for the peer.
     Unknown(Bytes),
+}
+
+/// What `onRead` said (HTT-04..07).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A file is the response.
+    Serve {
+        /// Another one than asked for, as the script wrote it.
+        file: Option<Bytes>,
+        /// Texts for its `<% key %>` marks (HTT-06).
+        values: Option<Vec<(Bytes, Bytes)>>,
+    },
+    /// It returned nil: what it wrote is the response.
+    Nothing,
+    /// It raised: text for the peer.
+    Failed(Bytes),
 }
 
 /// Which kinds of packets a script wants to see (PUB-06..08).

@@ -100,6 +100,8 @@ pub struct Http {
     pub timeout: Duration,
     /// `HTTP.index`.
     pub index: HttpIndex,
+    /// `HTTP.maxBody` in bytes.
+    pub max_body: usize,
 }
 
 /// What a folder answers.
@@ -278,6 +280,7 @@ impl Config {
                 public_host: set.host("HTTP.publicHost"),
                 timeout: set.seconds("HTTP.timeout"),
                 index: http_index(set),
+                max_body: set.size("HTTP.maxBody"),
             },
             websocket: WebSocket {
                 public_host: set.host("WebSocket.publicHost"),

@@ -30,7 +30,7 @@ mod websocket;
 pub use client::{
     ClientOptions, Machine, NetClient, Path, Play, RtmfpClient, RtmfpOptions, RtmpClient, text,
 };
-pub use http::{http_get, sample};
+pub use http::{HttpClient, HttpResponse, http_get, sample};
 pub use linked::LinkedStranger;
 pub use node::{NodeBuilder, TestNode, link, link_secretly};
 pub use program::{Program, free_port};

@@ -245,6 +245,8 @@ impl<C: Carrier> ClientSession<C> {
             ToSession::Called { transaction, outcome } => {
                 self.carrier.say(Reply::Called { transaction, outcome });
             }
+            // Only HTTP clients read files.
+            ToSession::Read { .. } => {}
             ToSession::Write { messages, ticket: _ticket } => {
                 for message in messages {
                     self.carrier.say(Reply::Written(message));

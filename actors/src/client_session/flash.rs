@@ -55,6 +55,8 @@ fn write(machine: &mut NetConnection, message: ClientMessage) {
         ClientMessage::Invocation { name, args, .. } => machine.invoke(&name, &args),
         ClientMessage::Message { values, .. } => machine.write_message(&values),
         ClientMessage::Raw { data } => machine.write_raw(&data),
+        // Only clients of HTTP have cookies.
+        ClientMessage::Cookie { .. } => Ok(()),
         ClientMessage::Status { code, description } => {
             machine.status(None, &code, &description);
             Ok(())

@@ -40,7 +40,7 @@ use tracing::{info, warn};
 
 pub(crate) use containers::{Container, Containers};
 use outlet::{BodyQueue, Outlet};
-pub(crate) use request::{is_live, serve, upgrade};
+pub(crate) use request::{is_live, upgrade};
 pub(crate) use viewer::{Framing, LiveViewer};
 
 use crate::directory::Subscription;
@@ -100,12 +100,15 @@ impl Live {
         decision
     }
 
-    /// `onConnection` has decided.
-    pub(crate) fn connected(&self, decision: Result<Accepted, Refusal>) {
-        if let Some(connecting) = self.connecting.borrow_mut().take() {
-            // Fails when the player left meanwhile.
-            let _ = connecting.send(decision);
-        }
+    /// `onConnection` has decided; comes back when it was about another client.
+    pub(crate) fn connected(
+        &self,
+        decision: Result<Accepted, Refusal>,
+    ) -> Option<Result<Accepted, Refusal>> {
+        let Some(connecting) = self.connecting.borrow_mut().take() else { return Some(decision) };
+        // Fails when the player left meanwhile.
+        let _ = connecting.send(decision);
+        None
     }
 
     /// `onSubscribe` has decided.

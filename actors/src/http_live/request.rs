@@ -9,18 +9,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::header::{COOKIE, ContentType};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use percent_encoding::percent_decode_str;
+use ramona_http::Target;
 use ramona_script::{ClientId, ClientInfo, Format, Refusal};
 use ramona_websocket::Input;
 use tracing::{debug, info};
 
-use super::{Container, Framing, LiveBody, NoPlay, Play, Playing, State, respond, subscribe};
-use crate::http_session::{Connection, End};
+use super::{Container, Framing, LiveBody, NoPlay, Play, Playing, State, subscribe};
+use crate::http_session::{Connection, End, Problem, visitor_properties};
 use crate::messages::script::ToScript;
 use crate::outbox::{Backlog, Offer, Outbox};
 use crate::websocket_session::shake_hands;
@@ -39,12 +38,11 @@ struct Wanted {
 impl Wanted {
     /// `/app/name.flv` and `/app/name.ts` (HTT-12).
     fn of(path: &str) -> Option<Self> {
-        let (app, file) = path.rsplit_once('/')?;
-        let (name, extension) = file.rsplit_once('.')?;
+        let Target { app, name } = Target::parse(path).ok()?;
+        let name = name?;
+        let (name, extension) = name.rsplit_once('.').filter(|(name, _)| !name.is_empty())?;
         let container = Container::of_extension(extension)?;
-        let decode = |text| Bytes::from(percent_decode_str(text).collect::<Vec<u8>>());
-        let app = String::from_utf8(decode(app).to_vec()).ok()?;
-        (!name.is_empty()).then(|| Self { app, name: decode(name), container })
+        Some(Self { app, name: Bytes::copy_from_slice(name.as_bytes()), container })
     }
 }
 
@@ -65,33 +63,18 @@ impl Drop for Client {
     }
 }
 
-/// Answers `GET /app/name.flv`.
-pub(crate) async fn serve(request: HttpRequest) -> HttpResponse {
-    let Some((connection, wanted)) = wanted(&request) else {
-        return HttpResponse::NotFound().finish();
-    };
-    if request.method() == Method::HEAD {
-        return HttpResponse::Ok().content_type(wanted.container.content_type()).finish();
-    }
-    match play(&request, &connection, wanted, Framing::Plain).await {
-        Ok((playing, client)) => {
-            let response = respond(playing);
-            response.map_body(|_, body| Owned { body, _owned: client }).map_into_boxed_body()
-        }
-        Err(refused) => refused,
-    }
-}
-
 /// Answers `ws://host/app/name.flv`: each tag is a message.
 pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some((connection, wanted)) = wanted(&request) else {
         return HttpResponse::NotFound().finish();
     };
+    // A visitor of before becomes a player.
+    connection.disconnect();
     let (mut incoming, response) = match shake_hands(&request, payload).await {
         Ok(agreed) => agreed,
         Err(error) => return error.into(),
     };
-    let (playing, client) = match play(&request, &connection, wanted, Framing::WebSocket).await {
+    let (playing, client) = match play(&request, &connection, wanted).await {
         Ok(playing) => playing,
         Err(refused) => return refused,
     };
@@ -120,7 +103,7 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
 
 fn wanted(request: &HttpRequest) -> Option<(Rc<Connection>, Wanted)> {
     let connection = request.conn_data::<Rc<Connection>>()?.clone();
-    Some((connection, Wanted::of(request.path())?))
+    Some((connection, Wanted::of(request.uri().path())?))
 }
 
 /// Connects the client, then subscribes it.
@@ -128,7 +111,6 @@ async fn play(
     request: &HttpRequest,
     connection: &Rc<Connection>,
     wanted: Wanted,
-    framing: Framing,
 ) -> Result<(Playing, Client), HttpResponse> {
     let services = &connection.services;
     let script = Rc::new(Outbox::from_recipient(
@@ -137,21 +119,18 @@ async fn play(
         CALL_BACKLOG,
     ));
     let Some(session) = connection.session() else {
-        return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the connection ends"));
+        return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends"));
     };
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
     let info = ClientInfo {
         id: connection.number,
         raw_id: crate::client_session::random_id(connection.number),
         address: connection.peer.to_string(),
-        protocol: match framing {
-            Framing::Plain => "HTTP",
-            Framing::WebSocket => "WebSocket",
-        },
+        protocol: "WebSocket",
         format: Format::Json,
         path: wanted.app,
         query: query.clone(),
-        properties: properties(request),
+        properties: visitor_properties(request),
         args: Bytes::new(),
         parameters: Vec::new(),
         stats: Arc::default(),
@@ -160,7 +139,7 @@ async fn play(
     let bytes = info.properties.len() + 1_024;
     let message = ToScript::Connect { info: Box::new(info), session: session.clone() };
     let Offer::Accepted = script.offer(message, bytes) else {
-        return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the script is too busy"));
+        return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the script is too busy"));
     };
     let client = match decision.await {
         Ok(Ok(_)) => Client { id: connection.number, script: script.clone() },
@@ -170,9 +149,9 @@ async fn play(
                 Refusal::Rejected(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
             };
             info!(reason = %text.escape_ascii(), "client refused");
-            return Err(page(status, &text));
+            return Err(refused_with(status, &text[..]));
         }
-        Err(_) => return Err(page(StatusCode::SERVICE_UNAVAILABLE, b"the connection ends")),
+        Err(_) => return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends")),
     };
     let play = Play {
         client: client.id,
@@ -180,51 +159,18 @@ async fn play(
         name: wanted.name,
         query,
         container: wanted.container,
-        framing,
+        framing: Framing::WebSocket,
         script,
     };
     match subscribe(connection, play).await {
         Ok(playing) => Ok((playing, client)),
-        Err(NoPlay::Refused(text)) => Err(page(StatusCode::FORBIDDEN, &text)),
-        Err(NoPlay::Busy(text)) => Err(page(StatusCode::SERVICE_UNAVAILABLE, text.as_bytes())),
+        Err(NoPlay::Refused(text)) => Err(refused_with(StatusCode::FORBIDDEN, &text[..])),
+        Err(NoPlay::Busy(text)) => Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, text)),
     }
 }
 
-/// CLI-10: headers and cookies, as members of an AMF0 object.
-fn properties(request: &HttpRequest) -> Bytes {
-    let mut members = Vec::new();
-    let mut add = |name: &[u8], value: &[u8]| {
-        if let (Ok(name_length), Ok(value_length)) =
-            (u16::try_from(name.len()), u16::try_from(value.len()))
-        {
-            members.extend_from_slice(&name_length.to_be_bytes());
-            members.extend_from_slice(name);
-            members.push(0x02);
-            members.extend_from_slice(&value_length.to_be_bytes());
-            members.extend_from_slice(value);
-        }
-    };
-    for (name, value) in request.headers().iter().filter(|(name, _)| *name != COOKIE) {
-        add(name.as_str().as_bytes(), value.as_bytes());
-    }
-    for header in request.headers().get_all(COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            if at > 0 {
-                add(&pair[..at], pair.get(at + 1..).unwrap_or_default());
-            }
-        }
-    }
-    members.into()
-}
-
-/// HTT-10: a small page with the text.
-fn page(status: StatusCode, text: &[u8]) -> HttpResponse {
-    let text = String::from_utf8_lossy(text);
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let mut response = HttpResponse::build(status);
-    response.content_type(ContentType::html()).force_close();
-    response.body(format!("<!DOCTYPE html><title>{status}</title><h1>{status}</h1><p>{text}</p>\n"))
+fn refused_with(status: StatusCode, text: impl Into<Vec<u8>>) -> HttpResponse {
+    Problem::new(status, text).page()
 }
 
 /// A body and what lasts as long as it does.

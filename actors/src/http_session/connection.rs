@@ -11,18 +11,15 @@ use actix::prelude::*;
 use ramona_script::ClientId;
 use tracing::Span;
 
+use super::client::{Asked, Client};
+use super::limits::{HEAD_TIMEOUT, STALL_TIMEOUT};
 use crate::http_live::Live;
 use crate::messages::client::ToSession;
+use crate::messages::script::ToScript;
+use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::transport::Transport;
 use crate::worker::Local;
-
-/// How long the head of a request may take from its first byte on: a client that sends it byte by
-/// byte holds a connection no longer than that.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a response may find the socket full: the client does not read.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// See the module's text.
 pub(crate) struct Connection {
@@ -37,6 +34,9 @@ pub(crate) struct Connection {
     pub(crate) services: Arc<Services>,
     /// Of its log lines.
     pub(crate) span: Span,
+    pub(super) client: RefCell<Option<Rc<Client>>>,
+    pub(super) asked: RefCell<Asked>,
+    script: Rc<Outbox<ToScript>>,
     phase: Cell<Phase>,
     timeout: Cell<Duration>,
     stalled: Cell<Option<Instant>>,
@@ -86,6 +86,13 @@ impl Connection {
             session: RefCell::default(),
             peer,
             local,
+            client: RefCell::default(),
+            asked: RefCell::default(),
+            script: Rc::new(Outbox::from_recipient(
+                services.script.clone(),
+                Arc::default(),
+                usize::MAX,
+            )),
             phase: Cell::new(Phase::Idle(Instant::now())),
             timeout: Cell::new(services.http.timeout),
             services,
@@ -133,6 +140,27 @@ impl Connection {
         if let Some(run) = run {
             run();
         }
+    }
+
+    /// Questions and events for scripts. A connection asks one thing at a time and its body was
+    /// bounded when it was read, so the mailbox grows by what is asked at once.
+    pub(crate) fn script(&self) -> &Rc<Outbox<ToScript>> {
+        &self.script
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase.get() == Phase::Busy
+    }
+
+    /// Sets the idle timeout that `onConnection` asked for.
+    pub(super) fn set_timeout(&self, timeout: Duration) {
+        self.timeout.set(timeout);
+    }
+
+    /// The idle timeout.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.get()
     }
 
     /// A request's head is complete.

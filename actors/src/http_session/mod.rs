@@ -12,15 +12,32 @@
 //! | [`service`] | the routes: which path is answered by whom |
 //! | [`stream`], [`connection`] | the socket, its timeouts, its end |
 //! | [`status`] | `/metrics`, `/health` |
+//! | [`request`] | everything else: from the head to the response |
+//! | [`client`] | the client that scripts see, and what is asked of them |
+//! | [`body`], [`format`] | what is posted, and how it is read |
+//! | [`answer`], [`problem`] | responses of scripts, pages of refusals |
+//! | [`files`], [`cors`] | files and listings; pages of other sites |
+//!
+//! What follows from the specification alone, such as what a path names, is in `ramona_http`.
 //!
 //! An upgrade to WebSocket docks in [`service`], as do media bodies and pages of the node's own.
 
+mod answer;
+mod body;
+mod client;
 mod connection;
+mod cors;
+mod files;
+mod format;
+pub mod limits;
+mod problem;
+mod request;
 mod service;
 mod status;
 mod stream;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,9 +50,13 @@ use tokio::net::TcpStream;
 use tracing::{Instrument, debug, error, info_span, warn};
 
 pub(crate) use connection::{Connection, End};
-pub use connection::{HEAD_TIMEOUT, STALL_TIMEOUT};
+pub(crate) use problem::Problem;
+pub(crate) use request::visitor_properties;
 pub(crate) use service::{HttpService, build};
 pub(crate) use stream::{HttpStream, Socket};
+
+use client::Index;
+use files::Folder;
 
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Alive};
@@ -48,12 +69,31 @@ use crate::worker::Local;
 pub struct HttpConfig {
     /// Idle connections are closed after this (CFG-16).
     pub timeout: Duration,
+    /// What a folder answers (HTT-08): `true`, `false`, or the name of a file or function.
+    pub index: String,
+    /// Keys of the section as scripts see them in `client.parameters` (CLI-12).
+    pub parameters: Vec<(String, String)>,
+    /// Folder of all applications.
+    pub www: PathBuf,
+    /// Bytes of one body.
+    pub max_body: usize,
+}
+
+impl HttpConfig {
+    fn folder(&self) -> Folder<'_> {
+        Folder::new(&self.www)
+    }
+
+    fn index(&self) -> Index {
+        Index::of_text(&self.index)
+    }
 }
 
 /// See the module's text.
 pub(crate) struct HttpSession {
     connection: Rc<Connection>,
     start: Option<(HttpStream, Rc<HttpService>)>,
+    timer: Option<SpawnHandle>,
     _alive: Alive,
 }
 
@@ -76,7 +116,7 @@ pub(crate) fn start_here(
     let writing = Some(transport.clone());
     let connection = Rc::new(Connection::new(number, peer, local.clone(), services, span, writing));
     let stream = HttpStream::new(Socket::Plain(reading, transport), connection.clone());
-    HttpSession { connection, start: Some((stream, service)), _alive: alive }.start();
+    HttpSession { connection, start: Some((stream, service)), timer: None, _alive: alive }.start();
 }
 
 impl HttpSession {
@@ -99,9 +139,7 @@ impl HttpSession {
     fn on_timer(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         match self.connection.check(now) {
-            Ok(next) => {
-                ctx.run_later(next - now, Self::on_timer);
-            }
+            Ok(next) => self.timer = Some(ctx.run_later(next - now, Self::on_timer)),
             Err(reason) => self.connection.finish(End::Abort, reason),
         }
     }
@@ -127,6 +165,8 @@ impl Actor for HttpSession {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        // The client goes after its subscriptions, which went with the request.
+        self.connection.disconnect();
         self.connection.local.remove_session(self.connection.number);
         // It holds an address of the actor's own.
         self.connection.set_session(None);
@@ -146,23 +186,18 @@ impl Actor for HttpSession {
 impl Handler<ToSession> for HttpSession {
     type Result = ();
 
-    fn handle(&mut self, message: ToSession, _: &mut Self::Context) {
+    fn handle(&mut self, message: ToSession, ctx: &mut Self::Context) {
         let metrics = self.connection.services.metrics.clone();
         let _handling = metrics.handling(ActorKind::HttpSession);
         let span = self.connection.span.clone();
         let _entered = span.enter();
-        match message {
-            ToSession::Shutdown if self.connection.is_upgraded() => {}
-            ToSession::Shutdown => self.connection.finish(End::Finish, "the node stops"),
-            ToSession::Broken(reason) => self.connection.finish(End::Abort, &reason),
-            ToSession::Connected(decision) => self.connection.live().connected(decision),
-            ToSession::Subscribed { listener, decision } => {
-                self.connection.live().decided(listener, decision);
+        let before = self.connection.timeout();
+        self.connection.on_message(message);
+        if self.connection.timeout() != before {
+            if let Some(timer) = self.timer.take() {
+                ctx.cancel_future(timer);
             }
-            ToSession::SetListener { listener, audio, video, .. } => {
-                self.connection.live().set_listener(listener, audio, video);
-            }
-            _ => {}
+            self.on_timer(ctx);
         }
     }
 }

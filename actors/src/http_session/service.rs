@@ -15,11 +15,12 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Service, ServiceResponse};
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::header::UPGRADE;
-use actix_web::{App, HttpRequest, HttpResponse, web};
+use actix_web::{App, web};
 use bytes::Bytes;
 use tracing::error;
 
 use super::connection::Connection;
+use super::request::serve;
 use super::status;
 use super::stream::HttpStream;
 use crate::http_live;
@@ -52,9 +53,8 @@ pub(crate) async fn build(services: Arc<Services>) -> Option<Rc<HttpService>> {
         .service(
             web::resource("/{path:.*}")
                 .guard(guard::fn_guard(is_live))
-                .route(web::get().guard(guard::fn_guard(wants_websocket)).to(http_live::upgrade))
-                .route(web::get().to(http_live::serve))
-                .route(web::head().to(http_live::serve)),
+                .guard(guard::fn_guard(wants_websocket))
+                .route(web::get().to(http_live::upgrade)),
         )
         .service(
             web::resource("/{path:.*}")
@@ -94,11 +94,6 @@ fn wants_websocket(request: &GuardContext<'_>) -> bool {
     asked.is_some_and(|asked| {
         asked.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
     })
-}
-
-/// Everything that is not the node's own.
-async fn serve(_: HttpRequest) -> HttpResponse {
-    HttpResponse::NotFound().finish()
 }
 
 /// A response's body, which tells its connection when it is over.

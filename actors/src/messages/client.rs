@@ -2,7 +2,9 @@
 
 use actix::prelude::*;
 use bytes::Bytes;
-use ramona_script::{Accepted, CallOutcome, ClientMessage, ListenerId, PublicationId, Refusal};
+use ramona_script::{
+    Accepted, CallOutcome, ClientMessage, ListenerId, PublicationId, ReadOutcome, Refusal,
+};
 
 use crate::outbox::Ticket;
 
@@ -31,6 +33,13 @@ pub enum ToSession {
         transaction: f64,
         /// Its result.
         outcome: CallOutcome,
+    },
+    /// `onRead` decided.
+    Read {
+        /// The session's own number of the request.
+        transaction: f64,
+        /// What is served.
+        outcome: ReadOutcome,
     },
     /// A script wrote to the client.
     Write {

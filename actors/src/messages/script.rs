@@ -52,6 +52,35 @@ pub enum ToScript {
         /// Of the message, and of the result.
         format: Format,
     },
+    /// Headers and cookies of the request that follows (CLI-10).
+    Request {
+        /// Who asks.
+        client: ClientId,
+        /// AMF0 object members.
+        properties: Bytes,
+    },
+    /// GET of a name without extension (HTT-02); the answer is that of a call, in JSON.
+    Get {
+        /// Who asks.
+        client: ClientId,
+        /// Comes back with the result.
+        transaction: f64,
+        /// Name of a function, perhaps.
+        name: Bytes,
+        /// Its arguments.
+        query: Bytes,
+    },
+    /// GET or HEAD of a file (CLI-39).
+    Read {
+        /// Who asks.
+        client: ClientId,
+        /// Comes back with the decision.
+        transaction: f64,
+        /// Its name, without folder.
+        file: Bytes,
+        /// URL query.
+        query: Bytes,
+    },
     /// CLI-33.
     Publish {
         /// Who publishes.

@@ -149,6 +149,16 @@ impl ScriptBridge {
                 let outcome = self.engine.message(client, &body, format);
                 self.answer(client, transaction, outcome);
             }
+            ToScript::Request { client, properties } => self.engine.request(client, &properties),
+            ToScript::Get { client, transaction, name, query } => {
+                let outcome = self.engine.get(client, &name, &query);
+                self.answer(client, transaction, outcome);
+            }
+            ToScript::Read { client, transaction, file, query } => {
+                let outcome = self.engine.read(client, &file, &query);
+                self.host.flush_client(client);
+                self.host.tell(client, ToSession::Read { transaction, outcome });
+            }
             ToScript::Publish { client, info, control } => {
                 let run = info.id;
                 self.host.add_publication(run, client, control);

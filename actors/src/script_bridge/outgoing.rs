@@ -172,6 +172,7 @@ fn size_of_message(message: &ClientMessage) -> usize {
         ClientMessage::Invocation { name, args, .. } => name.len() + args.len(),
         ClientMessage::Message { values, .. } => values.len(),
         ClientMessage::Raw { data } => data.len(),
+        ClientMessage::Cookie { header } => header.len(),
         ClientMessage::Status { code, description } => code.len() + description.len(),
     }
 }

@@ -111,6 +111,8 @@ impl WebSocketCarrier {
             ClientMessage::Invocation { args: bytes, format, .. }
             | ClientMessage::Message { values: bytes, format } => in_format(bytes, format),
             ClientMessage::Raw { data } => Message::Binary(data),
+            // Only clients of HTTP have cookies.
+            ClientMessage::Cookie { .. } => return,
             ClientMessage::Status { code, .. } => {
                 return warn!(
                     code = %shown(&code),

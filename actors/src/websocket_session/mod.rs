@@ -56,6 +56,8 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
         Ok(agreed) => agreed,
         Err(error) => return error.into(),
     };
+    // A visitor of before becomes another client.
+    connection.disconnect();
     let services = connection.services.clone();
     let config = services.websocket.client.clone();
     let (answer, decision) = oneshot::channel();

@@ -40,6 +40,10 @@ R.class("client", {
 			return s.writer
 		end,
 	},
+	-- Files are served without asking a script that does not want to be asked (CLI-39).
+	assign = function(s, _, key)
+		if key == "onRead" then native.client_reads(s.id) end
+	end,
 	-- CLI-11, CLI-12.
 	dynamic = function(s, key)
 		local found = R.view_get(s.properties, key)
@@ -91,7 +95,6 @@ end
 function events.connect(info, fields, query, parameters, ...)
 	local app = R.apps[info.path]
 	local properties = R.new_view(query, true)
-	if fields then R.view_add(properties, fields) end
 	local s = {
 		id = info.id,
 		raw = info.raw,
@@ -104,6 +107,8 @@ function events.connect(info, fields, query, parameters, ...)
 		parameters = R.new_view(parameters),
 		app = app,
 	}
+	if info.protocol == "HTTP" or info.protocol == "WebSocket" then R.http_client(s, query) end
+	if fields then R.view_add(properties, fields) end
 	local o = R.new("client", s)
 	s.writer = R.new("writer", { client = s, reliable = true })
 	by_id[info.id] = o

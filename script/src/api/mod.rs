@@ -4,6 +4,7 @@
 mod address;
 mod convert;
 mod file;
+mod http;
 mod mediawriter;
 mod mona;
 pub(crate) mod names;
@@ -23,6 +24,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("view", include_str!("view.lua")),
     ("qos", include_str!("qos.lua")),
     ("client", include_str!("client.lua")),
+    ("http", include_str!("http.lua")),
     ("writer", include_str!("writer.lua")),
     ("servers", include_str!("servers.lua")),
     ("server", include_str!("server.lua")),
@@ -52,6 +54,7 @@ impl Core {
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;
+        self.add_http_natives()?;
         self.add_publication_natives()?;
         self.add_qos_natives()
     }

@@ -9,6 +9,9 @@ local function find(s, key)
 	if not key then return nil end
 	local value = s.flat[key]
 	if value ~= nil then return value end
+	-- Names of headers have no case.
+	local same = s.fold and s.fold[key:lower()]
+	if same then return s.flat[same] end
 	local section = s.sections[key]
 	if section ~= nil then return section or nil end
 	local prefix, sub = key .. ".", nil
@@ -40,6 +43,7 @@ R.class("view", {
 		sequence = function() return {} end,
 		find = find,
 		call = function(s, ...)
+			if s.cookies then return R.set_cookie(s, ...) end
 			if not s.callable then
 				native.log(3, "this collection is read with [key], it cannot be called")
 				return
@@ -61,11 +65,26 @@ function R.new_view(entries, callable)
 	return view
 end
 
-function R.view_set(view, key, value)
-	local s = R.state[view]
+function R.view_put(s, key, value)
 	if s.flat[key] == nil and value ~= nil then s.keys[#s.keys + 1] = key end
-	if value ~= nil then s.flat[key] = value end
+	if value ~= nil then
+		s.flat[key] = value
+		if s.fold then s.fold[key:lower()] = key end
+	end
 	s.sections = {}
+end
+
+function R.view_set(view, key, value)
+	R.view_put(R.state[view], key, value)
+end
+
+-- Begins anew with other entries and fields; scripts may hold the view.
+function R.view_reset(view, entries, fields)
+	local s = R.state[view]
+	s.flat, s.keys, s.sections = {}, {}, {}
+	s.fold = s.fold and {}
+	for _, entry in ipairs(entries) do R.view_put(s, entry[1], entry[2]) end
+	if fields then R.view_add(view, fields) end
 end
 
 -- The value of a key, for the dynamic properties of objects (GEN-06).

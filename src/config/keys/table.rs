@@ -78,6 +78,8 @@ pub static KEYS: &[Key] = &[
         "an HTTP connection that is silent for this long is closed"),
     key("HTTP.index", Kind::BoolOrFile, "true", "",
         "what a folder answers: true lists it, false refuses, a name answers with that file"),
+    key("HTTP.maxBody", whole(0, MAX_BYTES), "8388608", "bytes",
+        "longest body of a request; a longer one is refused"),
     key("WebSocket.publicHost", Kind::Host, "", "",
         "goes before publicHost and host when a client is sent to this node by WebSocket"),
     key("WebSocket.timeout", decimal(1.0, HOUR), "120", "s",
