@@ -205,9 +205,9 @@ impl Core {
     /// ENV-06.
     fn load(&self, lua: &Lua, path: &str, file: Option<&Path>) -> Result<(), OpenError> {
         if let Some(file) = file
-            && let Err(text) = self.run_file(lua, path, file)
+            && let Err((text, trace)) = self.run_file(lua, path, file)
         {
-            self.log_app(LogLevel::Error, path, &text);
+            self.log_error(path, &text, &trace);
             self.call_shared("clear_env", path);
             self.with_record(path, |record| record.status = Status::Failed(text.clone()));
             return Err(OpenError::Failed(text));
@@ -224,21 +224,25 @@ impl Core {
         Ok(())
     }
 
-    fn run_file(&self, lua: &Lua, path: &str, file: &Path) -> Result<(), Vec<u8>> {
+    /// What was wrong, and where the script stood.
+    fn run_file(&self, lua: &Lua, path: &str, file: &Path) -> Result<(), (Vec<u8>, String)> {
         let chunk = chunk_name(&self.config.dir, file);
-        let text =
-            fs::read(file).map_err(|error| format!("{}: {error}", &chunk[1..]).into_bytes())?;
+        let plain = |text: String| (text.into_bytes(), String::new());
+        let text = fs::read(file).map_err(|error| plain(format!("{}: {error}", &chunk[1..])))?;
         let source = self.prepare(path, &chunk, &text);
         let failure = self
             .shared_event("run_chunk")
             .and_then(|run| {
                 let source = lua.create_string(&source)?;
-                run.call::<Option<LuaString>>((path, source, chunk.as_str()))
+                run.call::<(Option<LuaString>, Option<LuaString>)>((path, source, chunk.as_str()))
             })
-            .map_err(|error| error.to_string().into_bytes())?;
+            .map_err(|error| plain(error.to_string()))?;
         match failure {
-            Some(text) => Err(text.as_bytes().to_vec()),
-            None => Ok(()),
+            (Some(text), trace) => {
+                let trace = trace.map(|trace| trace.to_string_lossy()).unwrap_or_default();
+                Err((text.as_bytes().to_vec(), trace))
+            }
+            (None, _) => Ok(()),
         }
     }
 

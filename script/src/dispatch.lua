@@ -1,7 +1,7 @@
 -- Calls of script functions: one place that protects, reports and restores.
 local R = ...
 local native, env_app = R.native, R.env_app
-local getfenv, getinfo, pcall, select, type = getfenv, debug.getinfo, pcall, select, type
+local getfenv, getinfo, select, type, xpcall = getfenv, debug.getinfo, select, type, xpcall
 
 local ERROR, WARN = 3, 4
 
@@ -30,10 +30,48 @@ function R.parameters(f)
 	return info.nparams, info.isvararg
 end
 
+-- Frames of scripts that a traceback shows: the innermost of a recursion without end.
+local MOST_FRAMES = 16
+-- Frames that are looked at.
+local MOST_LEVELS = 200
+local trace
+
+-- Where scripts stand, innermost first, a line each; the prelude and C are left out.
+local function on_error(problem)
+	local frames, n = {}, 0
+	for level = 2, MOST_LEVELS do
+		local info = getinfo(level, "Sln")
+		if not info then break end
+		if info.currentline > 0 and info.source:sub(1, 8) ~= "=ramona:" then
+			if n == MOST_FRAMES then
+				frames[n + 1] = "..."
+				break
+			end
+			n = n + 1
+			local what = info.what == "main" and "in main chunk"
+				or info.name and "in function '" .. info.name .. "'"
+				or "in function of line " .. info.linedefined
+			frames[n] = info.short_src .. ":" .. info.currentline .. ": " .. what
+		end
+	end
+	trace = table.concat(frames, "\n")
+	return problem
+end
+
+-- The traceback of the last error; nothing where it says no more than the text does.
+local function take_trace(text)
+	local lines = trace or ""
+	trace = nil
+	local place = lines:match("^([^\n]*:%d+): [^\n]*$")
+	if place and text:sub(1, #place) == place then return "" end
+	return lines
+end
+R.on_error, R.take_trace = on_error, take_trace
+
 -- GEN-09: a value that is no string has no text.
 local function report(app, label, problem)
 	local text = type(problem) == "string" and problem or "Unknown error"
-	native.handler_failed(app, label, text)
+	native.handler_failed(app, label, text, take_trace(text))
 	return text
 end
 R.report = report
@@ -58,7 +96,7 @@ end
 function R.invoke(f, label, most, ...)
 	local before, app = R.current, app_of(f)
 	R.current = app
-	return finish(before, app, label, most, pcall(f, ...))
+	return finish(before, app, label, most, xpcall(f, on_error, ...))
 end
 
 -- Chunk names as they stand before `:line:` in error texts.
@@ -148,19 +186,21 @@ function R.events.server_function_app(id, name)
 	return type(f) == "function" and app_of(f) or ""
 end
 
--- Runs a chunk in the environment of its application (ENV-06, ENV-07): nil, or what was wrong.
+-- Runs a chunk in the environment of its application (ENV-06, ENV-07): nil, or what was wrong,
+-- and a traceback.
 function R.events.run_chunk(path, source, chunk)
 	R.chunk_loaded(chunk)
 	local f, problem = load(source, chunk, "t", R.apps[path].env)
 	if not f then return problem end
 	local before = R.current
 	R.current = path
-	local ok, failure = pcall(f)
+	local ok, failure = xpcall(f, on_error)
 	R.current = before
 	-- What follows in the same event has a time of its own.
 	if before == nil then native.next_run() end
 	if ok then return nil end
-	return type(failure) == "string" and failure or "Unknown error"
+	failure = type(failure) == "string" and failure or "Unknown error"
+	return failure, take_trace(failure)
 end
 
 -- GEN-18: ends what scripts dropped.

@@ -57,6 +57,9 @@ pub struct LogRecord<'a> {
     pub line: u32,
     /// The message: bytes as the script gave them.
     pub text: &'a [u8],
+    /// Of an error, where the script stood: a line for each call, the innermost first. Nothing
+    /// when it says no more than the text.
+    pub trace: &'a str,
 }
 
 /// What became of a message to a server.

@@ -53,13 +53,21 @@ impl Core {
         }
         let (file, line) = position(lua);
         let app = self.current_app();
-        self.host.log(&LogRecord { level, app: &app, file: &file, line, text });
+        self.host.log(&LogRecord { level, app: &app, file: &file, line, text, trace: "" });
     }
 
     /// Logs a line about an application, which no statement caused.
     pub(crate) fn log_app(&self, level: LogLevel, app: &str, text: &[u8]) {
         if self.host.log_enabled(level) {
-            self.host.log(&LogRecord { level, app, file: "", line: 0, text });
+            self.host.log(&LogRecord { level, app, file: "", line: 0, text, trace: "" });
+        }
+    }
+
+    /// Logs an error of an application with where its script stood (GEN-09).
+    pub(crate) fn log_error(&self, app: &str, text: &[u8], trace: &str) {
+        let level = LogLevel::Error;
+        if self.host.log_enabled(level) {
+            self.host.log(&LogRecord { level, app, file: "", line: 0, text, trace });
         }
     }
 
@@ -78,7 +86,7 @@ impl Core {
         })?;
         self.native(
             "handler_failed",
-            |core, _, (app, handler, text): (LuaString, LuaString, LuaString)| {
+            |core, _, (app, handler, text, trace): (LuaString, LuaString, LuaString, LuaString)| {
                 core.errors.set(core.errors.get() + 1);
                 let mut line = handler.as_bytes().to_vec();
                 if core.runs.interrupted() {
@@ -88,7 +96,7 @@ impl Core {
                 }
                 line.extend_from_slice(b": ");
                 line.extend_from_slice(&text.as_bytes());
-                core.log_app(LogLevel::Error, &app.to_string_lossy(), &line);
+                core.log_error(&app.to_string_lossy(), &line, &trace.to_string_lossy());
                 if text.as_bytes().ends_with(OUT_OF_MEMORY) {
                     core.out_of_memory();
                 }

@@ -132,6 +132,7 @@ function R.class(class, def)
 	end
 	for name, kind in pairs(known) do
 		if kind == "later" then
+			if methods[name] or get[name] then error("built-in name is there: " .. class .. "." .. name) end
 			methods[name] = later(label .. ":" .. name)
 		elseif kind == "method" and not methods[name]
 			or (kind == "value" or kind == "writable") and not get[name]

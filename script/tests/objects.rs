@@ -652,3 +652,18 @@ fn wri_06_07_and_08_the_same_writer_close_and_reliable() {
     let close = |code| Asked::CloseClient { client: 1, code };
     assert_eq!(closed, [close(0), close(2)]);
 }
+
+#[test]
+fn wri_10_and_qos_01_to_05_numbers_of_a_writer() {
+    let mut node = Node::root(
+        "function onConnection(client)
+            local q = client.writer.qos
+            NOTE(q.latency, q.byteRate, q.lostRate, q.congestionRate, q.droppedFrames, q.lastSendingTime)
+        end",
+    );
+    let info = node.client(1);
+    info.stats.ping_ms.store(100, std::sync::atomic::Ordering::Relaxed);
+    node.engine.connect(info).unwrap();
+    assert_eq!(node.notes(), ["5000000"]);
+    node.quiet();
+}

@@ -51,7 +51,7 @@ fn fil_02_the_time_is_in_seconds() {
 #[test]
 fn mon_22_a_folder_that_is_missing_is_an_error_and_empty() {
     let node = Node::root("NOTE(#mona:listPaths('none'))");
-    assert_eq!(node.notes(), ["0"]);
+    assert_eq!(node.notes(), ["0"], "{:?}", node.errors());
     assert!(node.errors()[0].contains("www/none"));
 }
 

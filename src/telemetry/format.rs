@@ -18,6 +18,8 @@ pub(super) struct Line {
     line: Option<u64>,
     message: String,
     fields: String,
+    /// Where a script stood when it failed, a line each.
+    trace: String,
     pub(super) protocol: String,
     data: Vec<u8>,
     data_bytes: usize,
@@ -33,6 +35,7 @@ impl Line {
             line: None,
             message: String::new(),
             fields: String::new(),
+            trace: String::new(),
             protocol: String::new(),
             data: Vec::new(),
             data_bytes: 0,
@@ -40,7 +43,7 @@ impl Line {
         }
     }
 
-    /// A script's line: `date level [file:line] text fields`.
+    /// A script's line: `date level [file:line] text fields`, and a traceback below it.
     pub(super) fn script(&self, now: SystemTime) -> String {
         let mut out = self.begin(now);
         let _ = match self.line {
@@ -48,7 +51,13 @@ impl Line {
             Some(line) => write!(out, "[{}:{line}] ", self.file),
             None => write!(out, "[{}] ", self.file),
         };
-        self.finish(out)
+        let mut out = self.finish(out);
+        for line in self.trace.lines() {
+            out.push_str("    ");
+            escape(&mut out, &line);
+            out.push('\n');
+        }
+        out
     }
 
     /// A line of the node: `date level target spans: text fields`.
@@ -124,6 +133,7 @@ impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
         match (field.name(), LogLevel::named(value)) {
             ("level_name", Some(level)) => self.level = level,
+            ("trace", _) => self.trace.push_str(value),
             _ => self.text(field, &value),
         }
     }

@@ -36,6 +36,18 @@ fn log_03_a_script_line_has_level_file_and_line_of_lua() {
 }
 
 #[test]
+fn gen_09_a_traceback_stands_below_its_line() {
+    let lines = lines("6", None, || {
+        let trace = "www/main.lua:2: in function 'inner'\nwww/main.lua:8: in function 'o\u{7}'";
+        tracing::error!(target: "script", level_name = "ERROR", trace, "onManage: boom");
+        tracing::error!(target: "script", level_name = "ERROR", trace = "", "again");
+    });
+    // Without the first 24 bytes of each line.
+    let trace = ["unction 'inner'", "unction 'o\\x07'"];
+    assert_eq!(lines, ["ERROR onManage: boom", trace[0], trace[1], "ERROR again"]);
+}
+
+#[test]
 fn an_engine_line_has_target_spans_message_and_fields() {
     let lines = lines("6", None, || {
         let outer = tracing::info_span!("rtmp", peer = "192.0.2.1:5", app = tracing::field::Empty);

@@ -206,11 +206,11 @@ impl Host for BridgeHost {
     fn log(&self, record: &LogRecord<'_>) {
         // Escaped so that a line stays a line, readable so that UTF-8 stays text (LOG-03).
         let message = escape(record.text);
-        let (file, line) = (record.file, record.line);
+        let (file, line, trace) = (record.file, record.line, record.trace);
         macro_rules! emit {
             ($level:ident, $name:literal) => {
                 tracing::event!(target: "script", tracing::Level::$level, level_name = $name,
-                    file, line, "{message}")
+                    file, line, trace, "{message}")
             };
         }
         match record.level {

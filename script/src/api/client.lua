@@ -1,7 +1,7 @@
 -- `client` and `clients` (CLI-*, ITR-04), with the events of a client's connection and calls.
 local R = ...
 local native, state, ordered, events = R.native, R.state, R.ordered, R.events
-local pcall, rawget, select, type = pcall, rawget, select, type
+local rawget, select, type, xpcall = rawget, select, type, xpcall
 
 local ERROR, WARN = 3, 4
 
@@ -173,7 +173,7 @@ function events.call(id, name, ...)
 	if type(f) ~= "function" then return nil end
 	local before, app = R.current, R.app_of(f)
 	R.current = app
-	return finish(before, app, name, pcall(f, o, ...))
+	return finish(before, app, name, xpcall(f, R.on_error, o, ...))
 end
 
 -- CLI-38.

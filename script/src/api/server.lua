@@ -1,9 +1,10 @@
 -- `server`: one linked node (SRV-*), and the events of links (EVT-10..12, CLU-22).
 local R = ...
 local native, state, ordered, events = R.native, R.state, R.ordered, R.events
-local pcall, rawget, select, type = pcall, rawget, select, type
+local rawget, select, type, xpcall = rawget, select, type, xpcall
 
 local ERROR, WARN, DEBUG = 3, 4, 7
+local on_error = R.on_error
 
 local by_id = {} -- also those refused by a replay, until their link is down
 
@@ -174,5 +175,5 @@ function events.server_call(id, name, ...)
 	end
 	local before, app = R.current, R.app_of(f)
 	R.current = app
-	return finish(before, app, name, pcall(f, o, ...))
+	return finish(before, app, name, xpcall(f, on_error, o, ...))
 end

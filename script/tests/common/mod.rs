@@ -38,6 +38,7 @@ pub struct Line {
     pub file: String,
     pub line: u32,
     pub text: String,
+    pub trace: String,
 }
 
 pub struct FakeHost {
@@ -80,6 +81,7 @@ impl Host for FakeHost {
             file: record.file.to_owned(),
             line: record.line,
             text: String::from_utf8_lossy(record.text).into_owned(),
+            trace: record.trace.to_owned(),
         });
     }
 
