@@ -327,7 +327,10 @@ impl Connection {
             ToSession::Read { transaction, outcome } => {
                 self.answer(Some(transaction), Reply::Read(outcome));
             }
-            ToSession::Write { messages, ticket } => self.on_written(messages, ticket),
+            // There is one flow only, and it is reliable.
+            ToSession::Write { messages, ticket } | ToSession::WriteOn { messages, ticket, .. } => {
+                self.on_written(messages, ticket);
+            }
             ToSession::Close { code } => {
                 let client = self.client.borrow().clone();
                 match client {
@@ -348,6 +351,7 @@ impl Connection {
             ToSession::Published { .. }
             | ToSession::PublicationClosed { .. }
             | ToSession::Members { .. }
+            | ToSession::CloseWriter(_)
             | ToSession::Poke => {}
         }
     }
