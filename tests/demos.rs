@@ -155,7 +155,7 @@ async fn rendezvous_a_peer_is_met_on_the_same_and_on_another_node() {
     }
     let other = RtmfpClient::connect(a.rtmfp(), "rendezvous").await;
     let peers = other.call("peers", &[]).await.expect("peers works");
-    assert_eq!(peers, [ramona_amf::Value::Array(vec![id.as_str().into()])]);
+    assert_eq!(peers, [ramona_amf::Value::Array(vec![id.clone().into()])]);
     // Sent on before it connects.
     let elsewhere = RtmfpClient::connect(a.rtmfp(), "rendezvous?elsewhere=true").await;
     assert_eq!(elsewhere.server(), b.rtmfp());
