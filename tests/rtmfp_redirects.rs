@@ -208,7 +208,8 @@ async fn evt_08_a_slow_handler_holds_up_who_asks_and_nobody_else() {
     end
     function onConnection(client) end"#;
     let node = TestNode::builder("A").www("main.lua", script).www("slow/main.lua", "");
-    let node = node.start().await;
+    // Nobody interrupts it.
+    let node = node.ini("[script]\nbudget = 0").start().await;
     let first = RtmfpClient::connect(node.rtmfp(), "").await;
     let second = RtmfpClient::connect(node.rtmfp(), "").await;
     let publisher = ramona_testkit::RtmpClient::connect(node.rtmp(), "").await;
