@@ -264,6 +264,7 @@ headings! {
     groups: "Groups", 2;
     redirection: "Redirection", 1;
     files_and_addresses: "Files and addresses", 2;
+    errors_and_limits: "Errors and limits", 1;
 }
 
 /// A sample that is wrong is noticed: the test of the tests.
