@@ -249,7 +249,7 @@ macro_rules! headings {
 }
 
 /// Samples of what is being written.
-const LATER: &[&str] = &["data", "HTTP", "Sockets"];
+const LATER: &[&str] = &["data", "Sockets"];
 
 headings! {
     the_environment: "The environment", 2;
@@ -263,6 +263,7 @@ headings! {
     servers: "Servers", 1;
     groups: "Groups", 2;
     redirection: "Redirection", 1;
+    http: "HTTP", 2;
     files_and_addresses: "Files and addresses", 2;
     errors_and_limits: "Errors and limits", 1;
 }
