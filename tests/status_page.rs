@@ -29,6 +29,25 @@ async fn the_page_needs_no_script_and_brings_all_it_loads() {
 }
 
 #[tokio::test]
+async fn the_root_leads_there_unless_it_has_something_of_its_own_to_show() {
+    let node = TestNode::builder("N").www("seen.txt", "").start().await;
+    let from = node.http();
+    let (code, head, _) = http_get(from, "/").await;
+    assert_eq!(code, 302);
+    assert!(head.contains("location: /status\r\n"), "{head}");
+    // The listing is still there, and somebody who may not see the page gets nothing else.
+    let (code, _, body) = http_get(from, "/?N=A").await;
+    assert_eq!(code, 200);
+    assert!(body.contains("seen.txt"), "{body}");
+    assert_eq!(ask(from, "/", "Host: node.example\r\n").await.0, 200);
+    let own = r#"function onConnection(client) return { index = "home.html" } end"#;
+    let node = TestNode::builder("O").www("main.lua", own).www("home.html", "home").start().await;
+    assert_eq!(http_get(node.http(), "/").await.2, "home");
+    let node = TestNode::builder("P").www("index.html", "mine").start().await;
+    assert_eq!(http_get(node.http(), "/").await.0, 200, "the listing, with index.html in it");
+}
+
+#[tokio::test]
 async fn without_credentials_a_request_by_name_or_through_a_proxy_or_of_another_page_is_refused() {
     let node = TestNode::builder("N").start().await;
     let from = node.http();

@@ -25,7 +25,6 @@ mod redirect;
 mod value;
 mod watch;
 
-pub use check::Finding;
 pub use config::{EngineConfig, EngineError, ScriptStats};
 pub use engine::Engine;
 pub use host::*;

@@ -18,6 +18,7 @@ use super::limits::{MAX_HEADERS, MAX_URL};
 use super::problem::Problem;
 use super::{answer, body, cors};
 use crate::http_live::{Container, Framing, NoPlay, Play, respond as live, subscribe};
+use crate::status_page;
 
 /// What scripts are told of a request's head.
 pub(super) struct Head<'a> {
@@ -264,9 +265,19 @@ impl Get<'_> {
         })
     }
 
+    /// Whether `/` would only list the root application's folder, to somebody who may see the
+    /// operator's page. The listing is behind any query, such as `/?N=A`.
+    fn is_front_door(&self) -> bool {
+        self.client.path.is_empty()
+            && self.head.query.is_empty()
+            && status_page::is_visible(self.head.request)
+            && !self.connection.services.http.www.join("index.html").exists()
+    }
+
     /// HTT-08.
     async fn view(&self) -> Result<HttpResponse, Problem> {
         match self.client.index() {
+            Index::List if self.is_front_door() => Ok(status_page::lead_there()),
             Index::List => self.folder.list(&self.client.path, self.head.query).await,
             Index::Refuse => Err(Problem::new(StatusCode::FORBIDDEN, "this folder is not listed")),
             Index::Name(name) => {

@@ -96,6 +96,24 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/status/uplot.css", web::get().to(async || file(PLOTS_STYLE, "text/css")));
 }
 
+/// Whether who asks sees the page without further ado: `/` then leads there when the root
+/// application has nothing to show.
+pub(crate) fn is_visible(request: &HttpRequest) -> bool {
+    request.conn_data::<Rc<Connection>>().is_some_and(|connection| {
+        let status = &connection.services.status;
+        let asker = Asker::of(request, connection.peer.ip(), None);
+        status.config.judge(&asker, &status.secret) == Access::Granted
+    })
+}
+
+/// From `/` to the page.
+pub(crate) fn lead_there() -> HttpResponse {
+    HttpResponse::Found()
+        .insert_header((LOCATION, "/status"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .finish()
+}
+
 async fn page(request: HttpRequest, query: web::Query<Query>) -> HttpResponse {
     let (_, login) = match admit(&request, query.token.as_deref()).await {
         Ok(admitted) => admitted,
