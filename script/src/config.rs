@@ -43,6 +43,8 @@ pub struct ScriptStats {
     pub errors: u64,
     /// Handlers among them that were interrupted ([`Interrupter`](crate::Interrupter)).
     pub interrupted: u64,
+    /// Assignments to `data` that were refused (DAT-03, DAT-04, its bounds).
+    pub data_refused: u64,
     /// Times that the limit of the state's memory was met.
     pub memory_errors: u64,
     /// Bytes that the Lua state holds.

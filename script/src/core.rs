@@ -82,6 +82,8 @@ pub(crate) struct Core {
     pub(crate) runs: Runs,
     pub(crate) calls: Cell<u64>,
     pub(crate) errors: Cell<u64>,
+    /// Assignments to `data` that were refused.
+    pub(crate) data_refused: Cell<u64>,
     /// Handlers that were interrupted.
     pub(crate) interrupted: Cell<u64>,
     /// For closures that need it.
@@ -112,6 +114,7 @@ impl Core {
             runs: Runs::new(lua, config.memory)?,
             calls: Cell::new(0),
             errors: Cell::new(0),
+            data_refused: Cell::new(0),
             interrupted: Cell::new(0),
             me: OnceCell::new(),
             lua: lua.weak(),

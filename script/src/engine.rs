@@ -115,6 +115,7 @@ impl Engine {
             let text = format!("{} cannot be created: {error}", www.display());
             self.core.log_app(LogLevel::Error, "", text.as_bytes());
         }
+        self.core.load_data(&self.lua);
         // A failure is in the log, and refuses clients and servers from now on (ENV-07).
         let _ = self.core.open_app(&self.lua, "");
         self.core.collect();
@@ -572,6 +573,7 @@ impl Engine {
         ScriptStats {
             calls: self.core.calls.get(),
             errors: self.core.errors.get(),
+            data_refused: self.core.data_refused.get(),
             interrupted: self.core.interrupted.get(),
             memory_errors: self.core.runs.memory_errors(),
             memory_bytes: self.lua.used_memory() as u64,

@@ -39,13 +39,7 @@ function reserved.super(app) return app.parent and app.parent.handle or G end
 function reserved.children(app) return app.children_object end
 function reserved.clients(app) return app.clients_object end
 function reserved.mona(app) return app.mona end
-function reserved.data(app)
-	if not R.data_warned then
-		R.data_warned = true
-		native.log(WARN, "data is not saved to disk in this version, it lives as long as the node")
-	end
-	return app.data
-end
+function reserved.data(app) return R.app_data(app) end
 
 local env_meta = { __metatable = "environment" }
 function env_meta.__index(env, key)
@@ -100,7 +94,6 @@ function R.new_app(path, parent_path)
 		wrappers = setmetatable0({}, { __mode = "kv" }),
 		children = {},
 		clients = R.ordered.new(),
-		data = {},
 		loaded = false,
 	}
 	env_app[app.env] = app
@@ -110,6 +103,11 @@ function R.new_app(path, parent_path)
 	app.children_object = R.new("children", { app = app })
 	apps[path] = app
 	if parent then parent.children[app.name] = app end
+end
+
+-- Environments and their handles are tables without state.
+function R.is_environment(value)
+	return env_app[value] ~= nil or handle_app[value] ~= nil or value == G
 end
 
 function R.remove_app(path)

@@ -335,6 +335,18 @@ impl Watch {
     }
 }
 
+/// One entry of the persistent table `data` (DAT-01..07); keys are made by
+/// [`data_key`](crate::data_key).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataChange {
+    /// A value: the text of a string, number or boolean.
+    Set(Bytes, Bytes),
+    /// A table, also when it has no entry.
+    Table(Bytes),
+    /// No entry any more. Entries of a table are removed one by one.
+    Remove(Bytes),
+}
+
 /// The node, as the script side sees it.
 pub trait Host {
     /// Writes one log line.
@@ -425,6 +437,17 @@ pub trait Host {
     /// Whether an address is one of this machine (IPA-02).
     fn is_local(&self, ip: IpAddr) -> bool {
         ip.is_loopback()
+    }
+
+    /// Everything that `data` held, once, before the root application is loaded (DAT-07).
+    fn load_data(&self) -> Vec<DataChange> {
+        Vec::new()
+    }
+
+    /// Changes `data`: all of one assignment, to be kept together. When this returns, a killed
+    /// process has lost nothing.
+    fn save_data(&self, changes: Vec<DataChange>) {
+        let _ = changes;
     }
 
     /// Shows bytes as hex, if dumps of that name are wanted (MON-23, CFG-23).

@@ -25,6 +25,7 @@ mod redirect;
 mod value;
 mod watch;
 
+pub use api::data::data_key;
 pub use config::{EngineConfig, EngineError, ScriptStats};
 pub use engine::Engine;
 pub use host::*;

@@ -564,17 +564,6 @@ fn evt_07_handlers_that_nothing_calls_may_be_defined() {
 }
 
 #[test]
-fn dat_01_data_is_a_table_per_application_and_warns_once() {
-    let mut node = Node::new(&[
-        ("", "data.x = 1 data.y = { 2 } NOTE(data.x + data.y[1])"),
-        ("/a", "NOTE(tostring(data.x))"),
-    ]);
-    node.connect_to(1, "/a").unwrap();
-    assert_eq!(node.notes(), ["3", "nil"]);
-    assert_eq!(node.warnings().len(), 1);
-}
-
-#[test]
 fn check_names_what_does_not_compile_and_runs_nothing() {
     let node = Node::cold(&[
         ("", "error('never runs')"),

@@ -95,6 +95,11 @@ impl Program {
         self.signal(Signal::INT);
     }
 
+    /// SIGKILL: it gets no chance to do anything.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the program lives");

@@ -200,6 +200,10 @@ pub struct ScriptStats {
     pub handlers: Histogram,
     /// Handlers that ended by a Lua error.
     pub errors: AtomicU64,
+    /// Assignments to `data` that were refused, read every two seconds.
+    pub data_refused: AtomicU64,
+    /// Assignments to `data` that could not be saved.
+    pub data_failures: Arc<AtomicU64>,
     /// Handlers that were interrupted (`script.budget`), read every two seconds.
     pub interrupted: AtomicU64,
     /// Times that the state's memory ended (`script.memory`), read every two seconds.

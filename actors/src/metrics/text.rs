@@ -113,6 +113,18 @@ fn script(out: &mut Text, metrics: &Metrics) {
         script.errors.load(Relaxed)
     });
     out.one(
+        "ramona_data_refused_total",
+        "counter",
+        "Assignments to data that were refused: of a wrong type, or past a bound.",
+        || script.data_refused.load(Relaxed),
+    );
+    out.one(
+        "ramona_data_failures_total",
+        "counter",
+        "Assignments to data that could not be saved.",
+        || script.data_failures.load(Relaxed),
+    );
+    out.one(
         "ramona_script_interrupted_total",
         "counter",
         "Handlers interrupted after script.budget.",

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use actix::prelude::*;
 use bytes::Bytes;
 use ramona_media::MediaFrame;
 use ramona_script::{
-    ClientId, ClientMessage, Host, ListenerId, LogLevel, LogRecord, MediaQos, PublicationId,
-    PublicationInfo, PublishError, SendOutcome, ServerId, Watch,
+    ClientId, ClientMessage, DataChange, Host, ListenerId, LogLevel, LogRecord, MediaQos,
+    PublicationId, PublicationInfo, PublishError, SendOutcome, ServerId, Watch,
 };
 
+use super::data::DataStore;
 use super::outgoing::{ClientOut, MAIN, PublicationOut, ServerOut, owned};
 use super::resolver::Resolver;
 use crate::directory::Directory;
@@ -57,6 +59,7 @@ pub(super) struct BridgeHost {
     pushed: RefCell<HashMap<PublicationId, PublicationOut>>,
     dirty: RefCell<Dirty>,
     resolver: Resolver,
+    data: RefCell<DataStore>,
 }
 
 /// What the present handler wrote to.
@@ -68,8 +71,10 @@ struct Dirty {
 }
 
 impl BridgeHost {
-    pub(super) fn new(late: Arc<Late>, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(dir: &Path, late: Arc<Late>, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
+        let failures = metrics.script.data_failures.clone();
         Self {
+            data: RefCell::new(DataStore::new(dir, failures)),
             late,
             ids,
             metrics,
@@ -81,6 +86,11 @@ impl BridgeHost {
             dirty: RefCell::default(),
             resolver: Resolver::default(),
         }
+    }
+
+    /// Everything of `data` is on the disk when this returns.
+    pub(super) fn sync_data(&self) {
+        self.data.borrow().sync();
     }
 
     /// Sends all that scripts wrote (GEN-17).
@@ -203,6 +213,14 @@ impl BridgeHost {
 }
 
 impl Host for BridgeHost {
+    fn load_data(&self) -> Vec<DataChange> {
+        self.data.borrow_mut().load()
+    }
+
+    fn save_data(&self, changes: Vec<DataChange>) {
+        self.data.borrow().save(changes);
+    }
+
     fn log(&self, record: &LogRecord<'_>) {
         // Escaped so that a line stays a line, readable so that UTF-8 stays text (LOG-03).
         let message = escape(record.text);

@@ -5,6 +5,7 @@
 //! during a handler is collected by [`host::BridgeHost`] and leaves when the handler, or the batch
 //! of calls it belongs to, is done (GEN-17). A slow script delays its own events only.
 
+mod data;
 mod host;
 mod outgoing;
 mod resolver;
@@ -82,7 +83,7 @@ impl ScriptBridge {
         ids: Arc<Ids>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ramona_script::EngineError> {
-        let host = Rc::new(BridgeHost::new(late, ids, metrics.clone()));
+        let host = Rc::new(BridgeHost::new(&config.dir, late, ids, metrics.clone()));
         let engine = Engine::new(
             EngineConfig {
                 dir: config.dir,
@@ -116,6 +117,7 @@ impl ScriptBridge {
         self.host.flush();
         let stats = self.engine.stats();
         self.metrics.script.errors.store(stats.errors, Relaxed);
+        self.metrics.script.data_refused.store(stats.data_refused, Relaxed);
         self.metrics.script.interrupted.store(stats.interrupted, Relaxed);
         self.metrics.script.memory_errors.store(stats.memory_errors, Relaxed);
         self.metrics.script.memory_bytes.store(stats.memory_bytes, Relaxed);
@@ -233,6 +235,7 @@ impl ScriptBridge {
             ToScript::Stop(done) => {
                 self.host.refuse_all_servers(STOPPING);
                 self.engine.stop();
+                self.host.sync_data();
                 self.host.flush();
                 info!("scripts stopped");
                 // The asker may have given up waiting.

@@ -3,6 +3,7 @@
 
 mod address;
 mod convert;
+pub(crate) mod data;
 mod file;
 mod http;
 mod mediawriter;
@@ -31,6 +32,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("publication", include_str!("publication.lua")),
     ("listener", include_str!("listener.lua")),
     ("groups", include_str!("groups.lua")),
+    ("data", include_str!("data.lua")),
     ("file", include_str!("file.lua")),
     ("address", include_str!("address.lua")),
     ("bytes", include_str!("bytes.lua")),
@@ -51,6 +53,7 @@ impl Core {
         self.add_external_natives()?;
         self.add_media_writer_natives()?;
         self.add_watch_natives()?;
+        self.add_data_natives()?;
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;

@@ -137,6 +137,8 @@ pub(crate) const NAMES: &[Row] = &[
     ("server", Method, "SRV-05, 10", &["send", "reject"]),
     ("clients", Method, "ITR-04", COLLECTION),
     ("clients", Value, "ITR-04", &["count"]),
+    ("data", Method, "ITR-10", COLLECTION),
+    ("data", Value, "DAT-06", &["count"]),
     ("view", Method, "ITR-08", COLLECTION),
     ("view", Value, "ITR-08", &["count"]),
     ("children", Method, "ITR-09", COLLECTION),

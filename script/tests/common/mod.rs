@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -42,6 +42,8 @@ pub struct Line {
 }
 
 pub struct FakeHost {
+    /// What `data` holds on this host's disk.
+    pub data: RefCell<BTreeMap<Bytes, Option<Bytes>>>,
     pub asked: RefCell<Vec<Asked>>,
     pub lines: RefCell<Vec<Line>>,
     pub printed: RefCell<Vec<String>>,
@@ -58,6 +60,7 @@ pub struct FakeHost {
 impl Default for FakeHost {
     fn default() -> Self {
         Self {
+            data: RefCell::default(),
             asked: RefCell::default(),
             lines: RefCell::default(),
             printed: RefCell::default(),
@@ -99,6 +102,26 @@ impl Host for FakeHost {
 
     fn handler_done(&self, app: &str, handler: &str, _elapsed: Duration) {
         self.handlers.borrow_mut().push((app.to_owned(), handler.to_owned()));
+    }
+
+    fn load_data(&self) -> Vec<DataChange> {
+        let data = self.data.borrow();
+        let entry = |(key, value): (&Bytes, &Option<Bytes>)| match value {
+            Some(value) => DataChange::Set(key.clone(), value.clone()),
+            None => DataChange::Table(key.clone()),
+        };
+        data.iter().map(entry).collect()
+    }
+
+    fn save_data(&self, changes: Vec<DataChange>) {
+        let mut data = self.data.borrow_mut();
+        for change in changes {
+            match change {
+                DataChange::Set(key, value) => data.insert(key, Some(value)),
+                DataChange::Table(key) => data.insert(key, None),
+                DataChange::Remove(key) => data.remove(&key),
+            };
+        }
     }
 
     fn send(&self, server: ServerId, handler: &[u8], args: &[u8]) -> SendOutcome {
