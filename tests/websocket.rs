@@ -336,6 +336,23 @@ async fn wsk_04_data_messages_pass_between_rtmp_and_websocket_and_media_does_not
 }
 
 #[tokio::test]
+async fn pub_22_bytes_of_a_script_reach_a_websocket_as_they_are() {
+    let node = node(
+        r#"stream = mona:publish("s")
+        function onConnection(client)
+            function client:push() stream:pushData("raw \1 bytes") stream:pushData('["f",1]') end
+        end"#,
+    )
+    .await;
+    let mut player = WebSocketClient::connect(node.http(), "/").await;
+    player.text(r#"["__play","s"]"#).await;
+    assert_eq!(player.next_text().await, r#"["__publishing","s"]"#);
+    player.text(r#"["push"]"#).await;
+    assert_eq!(player.next_bytes().await, b"raw \x01 bytes");
+    assert_eq!(player.next_text().await, r#"["f",1]"#);
+}
+
+#[tokio::test]
 async fn pub_05_a_script_ends_the_publication_of_a_client_which_is_told() {
     let node = node(
         r#"function onConnection(client)

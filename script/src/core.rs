@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Table};
+use ramona_media::MediaKind;
 
+use crate::api::Loss;
 use crate::app::Apps;
 use crate::config::EngineConfig;
 use crate::host::{
@@ -80,6 +82,10 @@ pub(crate) struct Core {
     pub(crate) full: RefCell<std::collections::HashSet<u64>>,
     /// Who runs, for those who interrupt handlers.
     pub(crate) runs: Runs,
+    /// The prelude has something to do when the present handler returned.
+    pub(crate) deferred: Cell<bool>,
+    /// Packets that scripts say were lost (PUB-21).
+    pub(crate) losses: RefCell<HashMap<(PublicationId, MediaKind), Loss>>,
     pub(crate) calls: Cell<u64>,
     pub(crate) errors: Cell<u64>,
     /// Assignments to `data` that were refused.
@@ -112,6 +118,8 @@ impl Core {
             listeners: RefCell::default(),
             full: RefCell::default(),
             runs: Runs::new(lua, config.memory)?,
+            deferred: Cell::new(false),
+            losses: RefCell::default(),
             calls: Cell::new(0),
             errors: Cell::new(0),
             data_refused: Cell::new(0),

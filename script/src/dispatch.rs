@@ -84,8 +84,11 @@ impl Core {
         self.collect();
     }
 
-    /// Ends what scripts dropped (GEN-18).
+    /// Does what had to wait for the end of a handler, and ends what scripts dropped (GEN-18).
     pub(crate) fn collect(&self) {
+        if self.deferred.replace(false) {
+            self.call_shared("settle", ());
+        }
         if self.garbage.borrow().is_empty() {
             return;
         }

@@ -363,6 +363,7 @@ impl Engine {
         let _run = self.core.runs.begin();
         self.core.event("onUnpublish", "unpublish", publication.0);
         self.core.publications.borrow_mut().remove(&publication);
+        self.core.losses.borrow_mut().retain(|(lossy, _), _| *lossy != publication);
     }
 
     /// The node ended a script's publication, or confirms the end that the script asked for.
@@ -426,6 +427,8 @@ impl Engine {
                 Err(error) => self.core.internal_error("publication packet", &error),
             }
         }
+        let _run = self.core.runs.begin();
+        self.core.event("publication:onFlush", "flushed", publication.0);
     }
 
     fn packet(

@@ -490,3 +490,42 @@ fn wri_10_a_writer_has_the_numbers_of_its_sending() {
     assert_eq!(node.notes(), ["number00true"]);
     node.quiet();
 }
+
+#[test]
+fn pub_17_on_flush_follows_the_handler_that_flushed() {
+    let mut node = Node::root(
+        "p = mona:publish('x')
+         function p:onFlush() NOTE('flushed ', self.name) self:flush() end
+         function onManage() p:flush() p:flush() NOTE('managed') end
+         function onPublish(client, publication)
+            function publication:onVideo(time) NOTE(time) end
+            function publication:onFlush() NOTE('read') end
+         end",
+    );
+    node.connect(1).unwrap();
+    node.tick();
+    assert_eq!(node.notes(), ["managed", "flushed x"], "{:?}", node.errors());
+    node.tick();
+    assert_eq!(node.notes(), ["managed", "flushed x"]);
+    node.publish(1, 5, "live").unwrap();
+    node.engine.media(PublicationId(5), &[video(1, b"\x17\x01"), video(2, b"\x27\x01")]);
+    assert_eq!(node.notes(), ["1", "2", "read"]);
+    node.quiet();
+}
+
+#[test]
+fn pub_21_and_qos_02_packets_that_a_script_calls_lost_are_a_rate() {
+    let mut node = Node::root(
+        "p = mona:publish('x')
+         p:pushVideoPacket(0, 'a') NOTE(p.videoQOS.lostRate)
+         p:pushVideoPacket(1, 'a', 0, 1) NOTE(p.videoQOS.lostRate, ' ', p.audioQOS.lostRate)
+         p:pushVideoPacket(2, 'a', 0, 0) p:pushVideoPacket(3, 'a', 0, -5) NOTE(p.videoQOS.lostRate)
+         function onManage() p:pushVideoPacket(4, 'a') NOTE(p.videoQOS.lostRate < 0.2) p:pushAudioPacket(4, 'a', 0, 1 / 0) end",
+    );
+    assert_eq!(node.notes(), ["0", "0.5 0", "0.25"]);
+    for _ in 0..3 {
+        node.tick();
+    }
+    assert_eq!(node.notes(), ["false", "true", "true"]);
+    assert_eq!(node.errors(), Vec::<String>::new());
+}

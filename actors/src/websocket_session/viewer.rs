@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use actix_http::ws::OpCode;
 use bytes::Bytes;
-use ramona_media::{MediaFrame, MediaKind, QueueLimits, Queued, Verdict, ViewerGate};
+use ramona_media::{MediaFrame, MediaKind, QueueLimits, Queued, Verdict, ViewerGate, raw_data};
 use ramona_script::MediaQos;
 use ramona_websocket::DataFormat;
 
@@ -91,10 +91,15 @@ impl WebSocketViewer {
             let queued = Queued { bytes: outgoing.queued_bytes(), waited_ms: outgoing.waited_ms() };
             match gate.offer(frame, queued, has_video) {
                 Verdict::Send(time) => {
-                    let text = texts.of(self.format, &frame.payload);
-                    let opcode = match self.format {
-                        DataFormat::Amf => OpCode::Binary,
-                        DataFormat::Json | DataFormat::XmlRpc => OpCode::Text,
+                    let (opcode, text) = match (raw_data(&frame.payload), self.format) {
+                        // PUB-22: bytes that are no message go as they are.
+                        (Some(bytes), _) => (OpCode::Binary, bytes),
+                        (None, DataFormat::Amf) => {
+                            (OpCode::Binary, texts.of(self.format, &frame.payload))
+                        }
+                        (None, DataFormat::Json | DataFormat::XmlRpc) => {
+                            (OpCode::Text, texts.of(self.format, &frame.payload))
+                        }
                     };
                     outgoing.frame(opcode, &text);
                     sent.frames += 1;

@@ -14,6 +14,8 @@ mod qos;
 mod server;
 mod writer;
 
+pub(crate) use qos::Loss;
+
 use crate::core::Core;
 
 /// The prelude, in the order of its loading.

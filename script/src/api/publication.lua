@@ -138,6 +138,36 @@ local function older_pusher(kind, label)
 			return
 		end
 		native.push(s.id, kind, time, packet, R.num(offset, 0))
+		lost = R.num(lost, 0)
+		s.lossy = s.lossy or lost > 0
+		if s.lossy then native.count_lost(s.id, kind, lost) end
+	end
+end
+
+-- PUB-17: what the present handler flushed; `onFlush` follows when it returned (GEN-01).
+local flushed = {}
+
+local function flush(s, o)
+	if not is_running(s, "publication:flush") or s.flushing then return end
+	if type(rawget(o, "onFlush")) ~= "function" then return end
+	s.flushing = true
+	flushed[#flushed + 1] = o
+	native.defer()
+end
+
+local function on_flush(o)
+	local f = rawget(o, "onFlush")
+	if type(f) ~= "function" then return nil end
+	R.invoke(f, "publication:onFlush", 0, o)
+	return R.app_of(f)
+end
+
+function R.settle()
+	local list = flushed
+	flushed = {}
+	for _, o in ipairs(list) do
+		if R.get("publication", o) then on_flush(o) end
+		state[o].flushing = nil
 	end
 end
 
@@ -225,7 +255,7 @@ R.class("publication", {
 			end
 		end,
 		-- PUB-09: a pushed packet leaves without waiting for anything (GEN-17).
-		flush = function(s) is_running(s, "publication:flush") end,
+		flush = flush,
 		-- PUB-05. A second close has no effect.
 		close = function(o, code, description)
 			local s = state[o]
@@ -379,6 +409,13 @@ function events.media(id, kind, time, packet)
 	if not f then return nil end
 	R.invoke(f, "publication:" .. name, 0, o, time, packet)
 	return R.app_of(f)
+end
+
+-- PUB-17: the packets of one read of a client were given to the script.
+function events.flushed(id)
+	local slot = by_id[id]
+	local o = slot and slot.box and slot.box[1]
+	return o and on_flush(o)
 end
 
 -- How the data handler wants its arguments: nil for no handler, "packet", "name" (PUB-23,

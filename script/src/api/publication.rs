@@ -149,6 +149,10 @@ impl Core {
                 Ok(())
             },
         )?;
+        self.native("defer", |core, _, ()| {
+            core.deferred.set(true);
+            Ok(())
+        })?;
         self.native("own", |core, lua, (kind, key): (LuaString, u64)| {
             let what = match &*kind.as_bytes() {
                 b"publication" => Garbage::Publication(key),

@@ -8,6 +8,32 @@ use mlua::LuaString;
 use crate::core::Core;
 use crate::host::{ClientId, ListenerId, MediaQos, PublicationId, Qos};
 
+/// QOS-02: what counts of the past.
+const WINDOW_MS: u64 = 4_000;
+
+/// Packets of one kind that a script pushed, and those that it says were lost before (PUB-21).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loss {
+    since_ms: u64,
+    received: f64,
+    lost: f64,
+}
+
+impl Loss {
+    /// Counts a packet and those lost before it; answers the rate in parts per million.
+    fn count(&mut self, now_ms: u64, lost: f64) -> u32 {
+        if now_ms.saturating_sub(self.since_ms) > WINDOW_MS {
+            // Half of the last window goes on, so that the rate does not jump.
+            let (received, lost) = (self.received / 2.0, self.lost / 2.0);
+            *self = Self { since_ms: now_ms, received, lost };
+        }
+        self.received += 1.0;
+        self.lost += lost;
+        // Below a million.
+        (self.lost / (self.lost + self.received) * 1e6) as u32
+    }
+}
+
 fn number(qos: &Qos, name: &[u8]) -> f64 {
     match name {
         b"byteRate" => qos.byte_rate.load(Relaxed) as f64,
@@ -60,6 +86,16 @@ impl Core {
                 Ok(qos.map_or(0.0, |qos| number(kind(&qos, &media.as_bytes()), &name)))
             },
         )?;
+        self.native("count_lost", |core, _, (id, name, lost): (u64, LuaString, f64)| {
+            let id = PublicationId(id);
+            let Some(qos) = core.publications.borrow().get(&id).cloned() else { return Ok(()) };
+            let lost = if lost.is_finite() { lost.max(0.0) } else { 0.0 };
+            let key = (id, super::publication::kind_of(&name));
+            let mut losses = core.losses.borrow_mut();
+            let ppm = losses.entry(key).or_default().count(core.host.epoch_ms(), lost);
+            kind(&qos, &name.as_bytes()).lost_ppm.store(ppm, Relaxed);
+            Ok(())
+        })?;
         self.native("client_stat", |core, _, (id, name): (u64, LuaString)| {
             let clients = core.clients.borrow();
             let Some(stats) = clients.get(&ClientId(id)).map(|client| &client.stats) else {
