@@ -370,6 +370,18 @@ fn mon_23_dump_shows_bytes_in_the_log_and_named_ones_to_the_node() {
     assert_eq!(node.errors().len(), 1);
 }
 
+#[test]
+fn mon_17_and_cnv_30_and_31_a_list_of_tables_passes_through_xml_again_and_again() {
+    let code = format!(
+        "{SAME} local v = {{ name = 'a text', tags = {{ 'a', 'bb' }}, position = {{ x = 1.5, y = -2.25 }}, items = {{}} }}
+         for i = 1, 20 do v.items[i] = {{ id = i, label = 'item ' .. i, price = i * 1.25, available = i % 3 > 0 }} end
+         local back = v
+         for i = 1, 100 do back = mona:fromXML(mona:toXML(back)) end
+         NOTE(same(v, back))"
+    );
+    assert_eq!(cleanly(&code), ["true"]);
+}
+
 /// A Lua expression of a value that every format keeps as it is, if `xml` with texts that XML
 /// holds and that look like no number.
 fn lua_value() -> impl Strategy<Value = String> {
