@@ -2,13 +2,15 @@
 //!
 //! Viewers: 40 of one stream of 1 Mbit/s, with and without HMAC and session sequence numbers. The
 //! server is a process of its own whose processor time is read, the load is another. Idle sessions
-//! likewise. Handshakes run in this process, for the share of them that is mathematics.
+//! likewise. Handshakes run in this process, for the share of them that is mathematics, and so do the
+//! sessions whose allocations are counted.
 //!
 //! `RTMFP_TCSERVER` is the path of rtmfp-cpp's tcserver, to be measured in the same run. The
 //! environment makes a run shorter or longer: `RTMFP_SECONDS`, `RTMFP_ROUNDS`, `RTMFP_VIEWERS`,
 //! `RTMFP_HANDSHAKES`, `RTMFP_IDLE` (sessions), `RTMFP_IDLE_SECONDS`; `RTMFP_THREADS` is the
 //! node's `threads`.
 
+mod allocations;
 mod handshakes;
 mod load;
 mod peer;
@@ -89,9 +91,29 @@ fn parse<T: std::str::FromStr>(text: &str) -> Outcome<T> {
 fn bench() -> Outcome<()> {
     println!("# RTMFP");
     println!("{}\n", support::machine());
-    viewers()?;
+    allocations()?;
     handshakes()?;
+    viewers()?;
     idle()
+}
+
+fn allocations() -> Outcome<()> {
+    println!("Allocations of one session that sends to another, in the steady state\n");
+    let heading = ["checks", "messages", "packets", "at the sender", "at the receiver"];
+    let mut table = Table::new(&heading);
+    for checks in [Checks::Full, Checks::Simple] {
+        let count = allocations::measure(checks)?;
+        table.row(&[
+            checks.name().to_owned(),
+            count.messages.to_string(),
+            count.packets.to_string(),
+            count.sender.to_string(),
+            count.receiver.to_string(),
+        ]);
+    }
+    table.print();
+    println!();
+    Ok(())
 }
 
 fn viewers() -> Outcome<()> {
