@@ -150,6 +150,18 @@ async fn pages_show_what_their_applications_answer() {
         format!("{fill} document.querySelector('{button}').click()")
     };
 
+    let front = browser.open(&at("")).await;
+    front.shows("The node runs").await;
+    // Every demo that is listed there is there.
+    let links = "[...document.querySelectorAll('h2 a')].map(a => a.href)";
+    let links = front.eval(links).await.expect("links");
+    for link in links.as_array().expect("a list") {
+        front.go(link.as_str().expect("an address")).await;
+        front.until("document.readyState === 'complete'").await;
+        let title = front.eval("document.title").await.expect("a title");
+        assert!(!title.as_str().expect("a text").starts_with(['4', '5']), "{link}: {title}");
+    }
+
     let rpc = browser.open(&at("rpc/")).await;
     rpc.shows("connected").await;
     for (way, answer) in [("socket", "[5]"), ("json", "[5]"), ("xml", "<int>5</int>")] {

@@ -4,14 +4,17 @@
 //! order: `file=PATH` keeps the block as a file of the next sample; `connect[=PATH?QUERY]` is an
 //! RTMP client, `call=name(JSON, …)` a call of the latest one, as are `publish=NAME`, `play=NAME`
 //! and `metadata` of what it publishes; `link` is a second node that gets linked, `remote=name(…)`
-//! a call of that node; `get=PATH` an HTTP request. The text behind `-->` is a log line that must
+//! a call of that node; `get=PATH` an HTTP request, `post=PATH` one with the JSON behind the path,
+//! `ws=JSON` a message over WebSocket, both with the first answer behind `->`. The text behind `-->` is a log line that must
 //! come, and no other line of a mistake may.
 
 use std::path::Path;
 
 use ramona_amf::{Object, Value};
 use ramona_rtmp::StreamId;
-use ramona_testkit::{ClientOptions, RtmpClient, TestNode, http_get, pictures, wait};
+use ramona_testkit::{
+    ClientOptions, HttpClient, RtmpClient, TestNode, WebSocketClient, http_get, pictures, wait,
+};
 
 const MANUAL: &str = include_str!("../docs/lua-api.md");
 
@@ -174,6 +177,18 @@ impl Stage {
                 let (code, head, _) = http_get(self.node.http(), rest).await;
                 assert!((200..400).contains(&code), "{rest}: {head}");
             }
+            "post" => {
+                let (path, expected) = rest.split_once("->").expect("a body and its answer");
+                let (path, body) = path.split_at(path.find(['[', '{']).expect("JSON"));
+                let mut client = HttpClient::connect(self.node.http()).await;
+                let answer = client.post(path, "application/json", body).await;
+                assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{step}");
+            }
+            "ws" => {
+                let (message, expected) = rest.split_once("->").expect("a message and its answer");
+                let mut client = WebSocketClient::connect(self.node.http(), "/").await;
+                assert_eq!(client.call(message).await, expected, "{step}");
+            }
             _ => panic!("{step}: no such step"),
         }
     }
@@ -263,7 +278,8 @@ headings! {
     servers: "Servers", 1;
     groups: "Groups", 2;
     redirection: "Redirection", 1;
-    http: "HTTP", 2;
+    http: "HTTP", 3;
+    websocket: "WebSocket", 1;
     files_and_addresses: "Files and addresses", 2;
     errors_and_limits: "Errors and limits", 1;
 }
