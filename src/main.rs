@@ -67,13 +67,14 @@ fn check(loaded: &Loaded) -> ExitCode {
     let file = loaded.file.as_deref().map_or("no file, all defaults".into(), Path::to_string_lossy);
     println!("configuration: {file}, {} findings", loaded.problems.len());
     let scripts = ramona_script::Engine::check(&loaded.config.dir);
-    for problem in &scripts {
-        println!("{problem}");
+    for finding in &scripts {
+        println!("{}", finding.text);
     }
     let www = loaded.config.dir.join("www");
     println!("scripts: {}, {} findings", www.display(), scripts.len());
     let wrong = |problem: &ramona::config::Problem| problem.severity >= Severity::Error;
-    if !scripts.is_empty() || loaded.problems.iter().any(wrong) {
+    let fails = |finding: &ramona_script::Finding| finding.is_failure;
+    if scripts.iter().any(fails) || loaded.problems.iter().any(wrong) {
         return ExitCode::from(EXIT_USAGE);
     }
     ExitCode::SUCCESS

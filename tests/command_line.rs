@@ -113,3 +113,61 @@ fn a_script_that_never_returns_does_not_keep_the_process() {
     };
     assert!(ended.success(), "{ended}");
 }
+
+/// Written as applications of MonaServer are: methods of collections, names of 2014, globals for
+/// the events of clients, an error of several values.
+const OLD_ROOT: &str = r#"
+function onStart(path)
+	NOTE("rooms: ", mona.configs.game.rooms + 1, ", started ", path)
+	for id, publication in mona.publications:pairs() do NOTE(id) end
+end
+function onConnection(client, name)
+	if name is not "Ann" then error("no ", name, " in ", client.path) end
+end
+function onPublish(client, publication)
+	function publication:onVideoPacket(time, packet) INFO(time, " ", #packet) end
+end
+function onJoinGroup(client, group)
+	member = mona:joinGroup(client.id, group.id)
+end
+children("game")
+"#;
+
+#[test]
+fn cfg_01_a_folder_of_monaserver_is_started_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("www/game")).unwrap();
+    std::fs::write(folder.path().join("www/main.lua"), OLD_ROOT).unwrap();
+    std::fs::write(folder.path().join("www/game/main.lua"), "function test() end\n").unwrap();
+    let ini = "; of MonaServer\r\nhost = www.example.com:19350\r\nthreads = 2\r\n\
+        socketBufferSize = 65536\r\n[RTMFP]\r\nport = 0 ; existing config\r\n\
+        keepAlivePeer = 10\r\nkeepAliveServer = 15\r\n[RTMP]\r\nport = 0\r\n[HTTP]\r\n\
+        port = 0\r\ntimeout = 7\r\n[RTSP]\r\nport = 0\r\n[logs]\r\nname = log\r\n\
+        rotation = 3\r\n[game]\r\nrooms = 5\r\n";
+    std::fs::write(folder.path().join("MonaServer.ini"), ini).unwrap();
+    let checked = ramona(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    let mut node = Command::new(env!("CARGO_BIN_EXE_ramona"))
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let log = folder.path().join("logs/log.0");
+    let text = wait_for("both applications", || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.contains("Application www loaded").then_some(text)
+    });
+    // The root's onStart is inherited; its child is loaded by the file itself.
+    assert!(text.contains("rooms: 6, started /game"), "{text}");
+    assert_eq!(text.matches("rooms: 6, started").count(), 2, "{text}");
+    assert!(text.contains("Application www/game loaded"), "{text}");
+    let killed = Command::new("kill").arg(node.id().to_string()).status();
+    assert!(killed.is_ok_and(|status| status.success()), "SIGTERM is sent");
+    let ended = wait_for("the end", || node.try_wait().expect("a child can be asked"));
+    assert!(ended.success(), "{ended}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains(" ERROR "), "{text}");
+    let warnings: Vec<_> = text.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 1, "one for `is not`: {warnings:?}");
+}

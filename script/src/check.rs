@@ -11,14 +11,29 @@ use crate::loader::{chunk_name, prepare};
 /// Folders inside folders that are searched, so that a link to a parent ends.
 const MAX_DEPTH: usize = 32;
 
-/// What is wrong with the `main.lua` files below `dir/www`, as `file:line: text`.
-pub(crate) fn check(dir: &Path) -> Vec<String> {
+/// Something about a `main.lua`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// `file:line: text`.
+    pub text: String,
+    /// The file does not load; otherwise it does, and the text is a hint.
+    pub is_failure: bool,
+}
+
+impl Finding {
+    fn failure(text: String) -> Self {
+        Self { text, is_failure: true }
+    }
+}
+
+/// What is wrong with the `main.lua` files below `dir/www`.
+pub(crate) fn check(dir: &Path) -> Vec<Finding> {
     let mut problems = Vec::new();
     folder(&Lua::new(), dir, &dir.join("www"), 0, &mut problems);
     problems
 }
 
-fn folder(lua: &Lua, dir: &Path, path: &Path, depth: usize, problems: &mut Vec<String>) {
+fn folder(lua: &Lua, dir: &Path, path: &Path, depth: usize, problems: &mut Vec<Finding>) {
     let file = path.join("main.lua");
     if file.is_file() {
         let chunk = chunk_name(dir, &file);
@@ -27,9 +42,10 @@ fn folder(lua: &Lua, dir: &Path, path: &Path, depth: usize, problems: &mut Vec<S
             Ok(text) => {
                 let source = prepare(&text);
                 if let Some(line) = source.first_pair {
-                    problems.push(format!(
+                    let text = format!(
                         "{shown}:{line}: 'is not' is no Lua operator, read as '~=': please write '~='"
-                    ));
+                    );
+                    problems.push(Finding { text, is_failure: false });
                 }
                 let loaded = lua
                     .load(&*source.text)
@@ -38,11 +54,13 @@ fn folder(lua: &Lua, dir: &Path, path: &Path, depth: usize, problems: &mut Vec<S
                     .into_function();
                 match loaded {
                     Ok(_) => {}
-                    Err(mlua::Error::SyntaxError { message, .. }) => problems.push(message),
-                    Err(error) => problems.push(format!("{shown}: {error}")),
+                    Err(mlua::Error::SyntaxError { message, .. }) => {
+                        problems.push(Finding::failure(message));
+                    }
+                    Err(error) => problems.push(Finding::failure(format!("{shown}: {error}"))),
                 }
             }
-            Err(error) => problems.push(format!("{shown}: {error}")),
+            Err(error) => problems.push(Finding::failure(format!("{shown}: {error}"))),
         }
     }
     let Ok(entries) = fs::read_dir(path) else { return };
@@ -54,6 +72,7 @@ fn folder(lua: &Lua, dir: &Path, path: &Path, depth: usize, problems: &mut Vec<S
             folder(lua, dir, &inner, depth + 1, problems);
         }
     } else if !folders.is_empty() {
-        problems.push(format!("{}: folders nested too deep, not searched", path.display()));
+        let text = format!("{}: folders nested too deep, not searched", path.display());
+        problems.push(Finding::failure(text));
     }
 }

@@ -101,9 +101,9 @@ impl Engine {
         Ok(Self { core, server_call, call, media, lua })
     }
 
-    /// Compiles every `main.lua` below `dir/www` without running it; answers what is wrong, as
-    /// `file:line: text`, and `is not` as a hint.
-    pub fn check(dir: &Path) -> Vec<String> {
+    /// Compiles every `main.lua` below `dir/www` without running it; answers what is wrong, and
+    /// `is not` as a hint.
+    pub fn check(dir: &Path) -> Vec<crate::Finding> {
         crate::check::check(dir)
     }
 

@@ -26,6 +26,7 @@ mod value;
 mod watch;
 
 pub use api::data::data_key;
+pub use check::Finding;
 pub use config::{EngineConfig, EngineError, ScriptStats};
 pub use engine::Engine;
 pub use host::*;
