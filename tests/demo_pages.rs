@@ -150,8 +150,8 @@ async fn pages_show_what_their_applications_answer() {
         format!("{fill} document.querySelector('{button}').click()")
     };
 
-    let front = browser.open(&at("")).await;
-    front.shows("The node runs").await;
+    let front = browser.open(&at("demos/")).await;
+    front.shows("The demo applications of this node").await;
     // Every demo that is listed there is there.
     let links = "[...document.querySelectorAll('h2 a')].map(a => a.href)";
     let links = front.eval(links).await.expect("links");

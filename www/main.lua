@@ -15,12 +15,6 @@ function onStart(path)
 	NOTE("application ", path == "" and "/" or path, " is ready")
 end
 
--- http://localhost:8080/ shows index.html, which lists the demos. Other applications inherit this
--- function, and keep the node's own list of their folder.
-function onConnection(client)
-	if client.path == "" then return { index = "index.html" } end
-end
-
 function onServerConnection(server)
 	NOTE("node ", server.host, " is linked, as ", server.isTarget and "target" or "initiator")
 end
