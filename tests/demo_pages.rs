@@ -186,6 +186,8 @@ async fn pages_show_what_their_applications_answer() {
     // The folder sends on to the page; cookies of the first visit come with the second.
     let cookies = browser.open(&at("cookies/")).await;
     cookies.shows("Hello, stranger").await;
+    // The text is there before the script that serves the form.
+    cookies.until("document.readyState === 'complete'").await;
     cookies.eval(&use_form(&[("[name=name]", "Ann")], "form button")).await.expect("a click");
     cookies.shows("Welcome back, Ann").await;
     cookies.shows("2 times").await;
