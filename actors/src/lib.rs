@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blacklist;
 mod client_session;
 pub mod directory;
 mod group;

@@ -69,6 +69,9 @@ impl Listener {
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.services.metrics;
         let door = self.door;
+        if self.services.blacklist.refuses(peer.ip(), door.key) {
+            return;
+        }
         if metrics.actor(door.sessions).alive.load(Relaxed) >= MAX_SESSIONS {
             metrics.connections_refused.fetch_add(1, Relaxed);
             warn!(%peer, port = door.key, limit = MAX_SESSIONS, "connection refused: too many sessions");

@@ -192,6 +192,7 @@ impl Node {
             script: script.clone(),
             metrics: metrics.clone(),
             ids: ids.clone(),
+            blacklist: late.blacklist().clone(),
             groups: Arc::new(Groups::new(workers.clone(), metrics.clone())),
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
@@ -229,9 +230,16 @@ impl Node {
         }
         let mut servers_config = config.servers_config;
         tell_ports(&mut servers_config.hello, &addresses);
-        let servers =
-            Servers::new(servers_config, servers, workers.clone(), script, metrics.clone(), ids)
-                .start();
+        let servers = Servers::new(
+            servers_config,
+            servers,
+            workers.clone(),
+            script,
+            metrics.clone(),
+            ids,
+            late.blacklist().clone(),
+        )
+        .start();
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
         announce(&addresses);
         Ok(Self { addresses, services, workers, arbiters, listeners, rtmfp, servers, metrics_log })

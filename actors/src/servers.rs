@@ -20,6 +20,7 @@ use ramona_script::ServerId;
 use tokio::net::TcpStream;
 use tracing::{debug, error, info, warn};
 
+use crate::blacklist::Blacklist;
 use crate::messages::cluster::{Registration, ToServer};
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, Metrics};
@@ -58,6 +59,7 @@ pub struct ServersConfig {
 
 /// See the module's text.
 pub(crate) struct Servers {
+    blacklist: Arc<Blacklist>,
     config: ServersConfig,
     workers: Arc<[WorkerHandle]>,
     script: Recipient<Ticketed<ToScript>>,
@@ -133,6 +135,7 @@ impl Servers {
         script: Recipient<Ticketed<ToScript>>,
         metrics: Arc<Metrics>,
         ids: Arc<Ids>,
+        blacklist: Arc<Blacklist>,
     ) -> Self {
         let targets = config.targets.iter().cloned();
         let targets = targets
@@ -158,10 +161,14 @@ impl Servers {
             dials: 0,
             started_links: 0,
             stopping: false,
+            blacklist,
         }
     }
 
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr, ctx: &mut Context<Self>) {
+        if self.blacklist.refuses(peer.ip(), "servers.port") {
+            return;
+        }
         if self.unknown >= MAX_UNKNOWN {
             self.metrics.connections_refused.fetch_add(1, Relaxed);
             warn!(%peer, limit = MAX_UNKNOWN, "link refused: too many connections without hello");

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
-use ramona_script::{ClientId, ListenerId, PublicationId, ServerId};
+use ramona_script::{ClientId, ListenerId, PublicationId, ServerId, SocketId};
 
+use crate::blacklist::Blacklist;
 use crate::directory::Directory;
 use crate::groups::Groups;
 use crate::http_session::HttpConfig;
@@ -45,6 +46,11 @@ impl Ids {
         ServerId(self.take())
     }
 
+    /// A new socket of a script.
+    pub(crate) fn socket(&self) -> SocketId {
+        SocketId(self.take())
+    }
+
     fn take(&self) -> u64 {
         self.next.fetch_add(1, Relaxed) + 1
     }
@@ -60,6 +66,8 @@ pub(crate) struct Services {
     pub metrics: Arc<Metrics>,
     /// New numbers.
     pub ids: Arc<Ids>,
+    /// Addresses that scripts block.
+    pub(crate) blacklist: Arc<Blacklist>,
     /// NetGroups.
     pub(crate) groups: Arc<Groups>,
     /// How RTMFP sessions behave.

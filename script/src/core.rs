@@ -34,6 +34,7 @@ pub(crate) fn stack_is_low() -> bool {
 pub(crate) enum Garbage {
     Publication(u64),
     Member(u64),
+    Socket(u64),
     Writer(u64),
 }
 

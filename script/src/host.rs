@@ -3,7 +3,7 @@
 //! Calls are plain and never block: the node queues what they ask for. Everything a script
 //! wrote during a handler is sent by the node when the handler returned (GEN-17).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -335,6 +335,58 @@ impl Watch {
     }
 }
 
+/// A socket of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u64);
+
+/// What happens to sockets of scripts (4.13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketEvent {
+    /// A TCP client is connected.
+    Connected {
+        /// Which.
+        id: SocketId,
+        /// Its own address.
+        own: SocketAddr,
+        /// Whom it is connected to.
+        peer: SocketAddr,
+    },
+    /// A TCP server accepted a client.
+    Accepted {
+        /// Which server.
+        server: SocketId,
+        /// The client.
+        id: SocketId,
+        /// The client's own address.
+        own: SocketAddr,
+        /// Who connected.
+        peer: SocketAddr,
+    },
+    /// A TCP client received bytes.
+    Data {
+        /// Which.
+        id: SocketId,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// A UDP socket received a datagram.
+    Packet {
+        /// Which.
+        id: SocketId,
+        /// The datagram.
+        data: Bytes,
+        /// Who sent it.
+        from: SocketAddr,
+    },
+    /// A TCP client's connection ended, or never began; its number is free.
+    Closed {
+        /// Which.
+        id: SocketId,
+        /// Why, when it was no orderly end.
+        error: Option<String>,
+    },
+}
+
 /// One entry of the persistent table `data` (DAT-01..07); keys are made by
 /// [`data_key`](crate::data_key).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -437,6 +489,64 @@ pub trait Host {
     /// Whether an address is one of this machine (IPA-02).
     fn is_local(&self, ip: IpAddr) -> bool {
         ip.is_loopback()
+    }
+
+    /// Begins to connect a TCP client; [`SocketEvent::Connected`] or `Closed` follows.
+    ///
+    /// # Errors
+    /// The text for the script: no more sockets are allowed.
+    fn tcp_connect(&self, to: SocketAddr) -> Result<SocketId, String> {
+        let _ = to;
+        Err("sockets cannot be opened here".to_owned())
+    }
+
+    /// Opens a TCP server; answers its address too.
+    ///
+    /// # Errors
+    /// The text for the script.
+    fn tcp_listen(&self, on: SocketAddr) -> Result<(SocketId, SocketAddr), String> {
+        let _ = on;
+        Err("sockets cannot be opened here".to_owned())
+    }
+
+    /// Opens a UDP socket; answers its address too.
+    ///
+    /// # Errors
+    /// The text for the script.
+    fn udp_bind(&self, on: SocketAddr, broadcast: bool) -> Result<(SocketId, SocketAddr), String> {
+        let _ = (on, broadcast);
+        Err("sockets cannot be opened here".to_owned())
+    }
+
+    /// Connects a UDP socket: where it sends to without an address, and the only one it hears.
+    /// `None` ends that.
+    ///
+    /// # Errors
+    /// The text for the script.
+    fn udp_connect(&self, id: SocketId, to: Option<SocketAddr>) -> Result<(), String> {
+        let _ = (id, to);
+        Err("no such socket".to_owned())
+    }
+
+    /// Sends bytes in order (TCP) or one datagram (UDP; `to` when it is not for whom it is
+    /// connected to). Never waits.
+    ///
+    /// # Errors
+    /// The text for the script: the queue is full, or the system refused.
+    fn socket_send(&self, id: SocketId, data: Bytes, to: Option<SocketAddr>) -> Result<(), String> {
+        let _ = (id, data, to);
+        Err("no such socket".to_owned())
+    }
+
+    /// Closes a socket; a TCP client sends what waits first, and [`SocketEvent::Closed`] follows.
+    fn socket_close(&self, id: SocketId) {
+        let _ = id;
+    }
+
+    /// Blocks or unblocks an address (MON-24): no new connection of it is accepted, no datagram of
+    /// it is read.
+    fn blacklist(&self, ip: IpAddr, blocked: bool) {
+        let _ = (ip, blocked);
     }
 
     /// Everything that `data` held, once, before the root application is loaded (DAT-07).

@@ -35,12 +35,6 @@ function R.num(value, default)
 	return default
 end
 
-local function later(label)
-	return function()
-		native.log(ERROR, label .. " is not available in this version")
-	end
-end
-
 -- Adds the members of ITR-* to a class whose objects are collections.
 -- `list(s)` is a fresh array of the elements, `keys(s, list)` the keys of `pairs`.
 local function add_collection(def, meta)
@@ -131,10 +125,7 @@ function R.class(class, def)
 		end
 	end
 	for name, kind in pairs(known) do
-		if kind == "later" then
-			if methods[name] or get[name] then error("built-in name is there: " .. class .. "." .. name) end
-			methods[name] = later(label .. ":" .. name)
-		elseif kind == "method" and not methods[name]
+		if kind == "method" and not methods[name]
 			or (kind == "value" or kind == "writable") and not get[name]
 			or kind == "writable" and not set[name] then
 			error("built-in name without implementation: " .. class .. "." .. name)

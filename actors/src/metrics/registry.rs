@@ -200,6 +200,10 @@ pub struct ScriptStats {
     pub handlers: Histogram,
     /// Handlers that ended by a Lua error.
     pub errors: AtomicU64,
+    /// Sockets and sends of scripts that were refused because of a bound.
+    pub sockets_refused: AtomicU64,
+    /// Connections and datagrams of blocked addresses, read every two seconds.
+    pub blacklisted: AtomicU64,
     /// Assignments to `data` that were refused, read every two seconds.
     pub data_refused: AtomicU64,
     /// Assignments to `data` that could not be saved.

@@ -113,6 +113,18 @@ fn script(out: &mut Text, metrics: &Metrics) {
         script.errors.load(Relaxed)
     });
     out.one(
+        "ramona_socket_refused_total",
+        "counter",
+        "Sockets and sends of scripts that were refused because of a bound.",
+        || script.sockets_refused.load(Relaxed),
+    );
+    out.one(
+        "ramona_blacklisted_total",
+        "counter",
+        "Connections and datagrams dropped because a script blocks their address.",
+        || script.blacklisted.load(Relaxed),
+    );
+    out.one(
         "ramona_data_refused_total",
         "counter",
         "Assignments to data that were refused: of a wrong type, or past a bound.",

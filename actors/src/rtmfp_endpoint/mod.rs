@@ -155,6 +155,9 @@ impl RtmfpEndpoint {
         ctx: &mut Context<Self>,
     ) {
         self.metrics.rtmfp.datagrams_in.fetch_add(1, Relaxed);
+        if self.services.blacklist.blocks(from.ip()) {
+            return;
+        }
         match self.endpoint.handle_datagram(now, from, datagram) {
             Route::Session(id) => {
                 let Some(worker) = self.routes.get(&id) else { return };

@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,12 +14,14 @@ use bytes::Bytes;
 use ramona_media::MediaFrame;
 use ramona_script::{
     ClientId, ClientMessage, DataChange, Host, ListenerId, LogLevel, LogRecord, MediaQos,
-    PublicationId, PublicationInfo, PublishError, SendOutcome, ServerId, Watch,
+    PublicationId, PublicationInfo, PublishError, SendOutcome, ServerId, SocketId, Watch,
 };
 
 use super::data::DataStore;
 use super::outgoing::{ClientOut, MAIN, PublicationOut, ServerOut, owned};
 use super::resolver::Resolver;
+use super::sockets::{SocketNews, Sockets};
+use crate::blacklist::Blacklist;
 use crate::directory::Directory;
 use crate::groups::Groups;
 use crate::messages::client::ToSession;
@@ -29,12 +33,17 @@ use crate::services::{Ids, epoch_ms};
 
 /// Registries that the node makes after the bridge: they need it, and it needs them.
 #[derive(Default)]
-pub(crate) struct Late(OnceLock<(Arc<Directory>, Arc<Groups>)>);
+pub(crate) struct Late(OnceLock<(Arc<Directory>, Arc<Groups>)>, Arc<Blacklist>);
 
 impl Late {
     /// Gives them to the bridge, once.
     pub(crate) fn set(&self, directory: Arc<Directory>, groups: Arc<Groups>) {
         let _ = self.0.set((directory, groups));
+    }
+
+    /// The addresses that scripts block; there from the beginning.
+    pub(crate) fn blacklist(&self) -> &Arc<Blacklist> {
+        &self.1
     }
 
     fn directory(&self) -> Option<&Arc<Directory>> {
@@ -60,6 +69,7 @@ pub(super) struct BridgeHost {
     dirty: RefCell<Dirty>,
     resolver: Resolver,
     data: RefCell<DataStore>,
+    sockets: Rc<Sockets>,
 }
 
 /// What the present handler wrote to.
@@ -73,7 +83,9 @@ struct Dirty {
 impl BridgeHost {
     pub(super) fn new(dir: &Path, late: Arc<Late>, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
         let failures = metrics.script.data_failures.clone();
+        let sockets = Sockets::new(ids.clone(), late.blacklist().clone(), metrics.clone());
         Self {
+            sockets,
             data: RefCell::new(DataStore::new(dir, failures)),
             late,
             ids,
@@ -86,6 +98,16 @@ impl BridgeHost {
             dirty: RefCell::default(),
             resolver: Resolver::default(),
         }
+    }
+
+    /// Connections and datagrams of blocked addresses so far.
+    pub(super) fn blacklisted(&self) -> u64 {
+        self.late.blacklist().dropped.load(Relaxed)
+    }
+
+    /// Where events of sockets go.
+    pub(super) fn tell_sockets(&self, news: Recipient<SocketNews>) {
+        self.sockets.tell(news);
     }
 
     /// Everything of `data` is on the disk when this returns.
@@ -213,6 +235,34 @@ impl BridgeHost {
 }
 
 impl Host for BridgeHost {
+    fn tcp_connect(&self, to: SocketAddr) -> Result<SocketId, String> {
+        self.sockets.connect(to)
+    }
+
+    fn tcp_listen(&self, on: SocketAddr) -> Result<(SocketId, SocketAddr), String> {
+        self.sockets.listen(on)
+    }
+
+    fn udp_bind(&self, on: SocketAddr, broadcast: bool) -> Result<(SocketId, SocketAddr), String> {
+        self.sockets.bind(on, broadcast)
+    }
+
+    fn udp_connect(&self, id: SocketId, to: Option<SocketAddr>) -> Result<(), String> {
+        self.sockets.connect_udp(id, to)
+    }
+
+    fn socket_send(&self, id: SocketId, data: Bytes, to: Option<SocketAddr>) -> Result<(), String> {
+        self.sockets.send(id, data, to)
+    }
+
+    fn socket_close(&self, id: SocketId) {
+        self.sockets.close(id);
+    }
+
+    fn blacklist(&self, ip: IpAddr, blocked: bool) {
+        self.late.blacklist().set(ip, blocked);
+    }
+
     fn load_data(&self) -> Vec<DataChange> {
         self.data.borrow_mut().load()
     }

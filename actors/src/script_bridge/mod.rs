@@ -9,6 +9,7 @@ mod data;
 mod host;
 mod outgoing;
 mod resolver;
+mod sockets;
 mod watchdog;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ use crate::services::Ids;
 use crate::text::shown;
 use host::BridgeHost;
 pub(crate) use host::Late;
+use sockets::SocketNews;
 use watchdog::Watchdog;
 
 /// EVT-05, CLI-38 and the root's reload check.
@@ -117,6 +119,7 @@ impl ScriptBridge {
         self.host.flush();
         let stats = self.engine.stats();
         self.metrics.script.errors.store(stats.errors, Relaxed);
+        self.metrics.script.blacklisted.store(self.host.blacklisted(), Relaxed);
         self.metrics.script.data_refused.store(stats.data_refused, Relaxed);
         self.metrics.script.interrupted.store(stats.interrupted, Relaxed);
         self.metrics.script.memory_errors.store(stats.memory_errors, Relaxed);
@@ -273,6 +276,7 @@ impl Actor for ScriptBridge {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
+        self.host.tell_sockets(ctx.address().recipient());
         ctx.run_interval(TICK, |bridge, _| {
             if bridge.last_tick.elapsed() >= TICK / 2 {
                 bridge.tick();
@@ -301,5 +305,16 @@ impl Handler<Ticketed<ToScript>> for ScriptBridge {
         if self.last_tick.elapsed() >= TICK {
             self.tick();
         }
+    }
+}
+
+impl Handler<SocketNews> for ScriptBridge {
+    type Result = ();
+
+    fn handle(&mut self, message: SocketNews, _: &mut Self::Context) {
+        let metrics = self.metrics.clone();
+        let _handling = metrics.handling(ActorKind::ScriptBridge);
+        self.engine.socket_event(message.0);
+        self.host.flush();
     }
 }

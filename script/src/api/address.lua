@@ -113,3 +113,14 @@ function R.create_socket(label, dns, ...)
 	if not ip then return tell(label, handler, problem) end
 	return new_socket(ip, number)
 end
+
+-- MON-24: what is no address is logged, the others count.
+function R.blacklist(label, blocked, ...)
+	for i = 1, select("#", ...) do
+		local x = (select(i, ...))
+		local text = type(x) == "table" and parts(x) or R.str(x)
+		if not text or not native.blacklist(text, blocked) then
+			native.log(ERROR, label .. ": " .. (text and "'" .. text .. "'" or type(x)) .. " is no address")
+		end
+	end
+end

@@ -12,6 +12,7 @@ pub(crate) mod names;
 mod publication;
 mod qos;
 mod server;
+mod sockets;
 mod writer;
 
 pub(crate) use qos::Loss;
@@ -37,6 +38,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("data", include_str!("data.lua")),
     ("file", include_str!("file.lua")),
     ("address", include_str!("address.lua")),
+    ("sockets", include_str!("sockets.lua")),
     ("bytes", include_str!("bytes.lua")),
     ("mediawriter", include_str!("mediawriter.lua")),
     ("mail", include_str!("mail.lua")),
@@ -56,6 +58,7 @@ impl Core {
         self.add_media_writer_natives()?;
         self.add_watch_natives()?;
         self.add_data_natives()?;
+        self.add_socket_natives()?;
         self.add_mona_natives()?;
         self.add_server_natives()?;
         self.add_writer_natives()?;

@@ -116,6 +116,13 @@ R.class("mona", {
 		dump = dump,
 		listPaths = function(_, _, dir) return R.list_paths(dir, "mona:listPaths") end,
 		files = function(_, _, dir) return R.list_paths(dir, "mona:files") end,
+		createTCPClient = function() return R.create_tcp_client() end,
+		createTCPServer = function() return R.create_tcp_server() end,
+		createUDPSocket = function(_, _, broadcast) return R.create_udp_socket(broadcast) end,
+		addToBlacklist = function(_, _, ...) return R.blacklist("mona:addToBlacklist", true, ...) end,
+		removeFromBlacklist = function(_, _, ...)
+			return R.blacklist("mona:removeFromBlacklist", false, ...)
+		end,
 		createMediaWriter = function(_, _, kind) return R.create_media_writer(kind) end,
 		sendMail = function() return R.send_mail() end,
 		createIPAddress = function(_, _, ...)

@@ -1,7 +1,7 @@
 //! Every built-in name of the script API, once (spec sections 4 and 11).
 //!
 //! The prelude checks its classes against this table when the engine starts, so that no name is
-//! forgotten, and refuses clearly what a later version brings.
+//! forgotten.
 
 /// What a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub(crate) enum Kind {
     Method,
     /// Function that scripts define and the engine calls.
     Event,
-    /// Not in this version: using it logs an ERROR that says so.
-    Later,
 }
 
 impl Kind {
@@ -26,7 +24,6 @@ impl Kind {
             Self::Writable => "writable",
             Self::Method => "method",
             Self::Event => "event",
-            Self::Later => "later",
         }
     }
 }
@@ -34,7 +31,7 @@ impl Kind {
 /// Names of one class of objects that share kind and origin: class, kind, spec ID, names.
 pub(crate) type Row = (&'static str, Kind, &'static str, &'static [&'static str]);
 
-use Kind::{Event, Later, Method, Value, Writable};
+use Kind::{Event, Method, Value, Writable};
 
 /// Members that every collection has (ITR-*).
 const COLLECTION: &[&str] = &["pairs", "ipairs"];
@@ -58,9 +55,9 @@ pub(crate) const NAMES: &[Row] = &[
     ),
     ("mona", Method, "MON-19, 20", &["toQuery", "fromQuery", "md5", "sha256"]),
     ("mona", Method, "MON-22", &["listPaths", "files"]),
-    ("mona", Later, "MON-24", &["addToBlacklist", "removeFromBlacklist"]),
+    ("mona", Method, "MON-24", &["addToBlacklist", "removeFromBlacklist"]),
     ("mona", Method, "MON-23", &["dump"]),
-    ("mona", Later, "MON-25", &["createTCPClient", "createTCPServer", "createUDPSocket"]),
+    ("mona", Method, "MON-25", &["createTCPClient", "createTCPServer", "createUDPSocket"]),
     ("mona", Method, "MON-26", &["sendMail"]),
     ("mail", Event, "MON-26", &["onSent"]),
     ("mona", Method, "MON-27", &["createIPAddress", "createIPAddressWithDNS"]),
@@ -176,14 +173,14 @@ pub(crate) const NAMES: &[Row] = &[
     ),
     ("ipaddress", Value, "IPA-02", &["isGlobalMC"]),
     ("socketaddress", Value, "SKA-01", &["host", "port", "isIPv6", "value"]),
-    // Objects that no function of this version makes.
-    ("tcpclient", Later, "TCC-01..03", &["connect", "disconnect", "send", "connected", "address"]),
-    ("tcpclient", Later, "TCC-03", &["peerAddress", "idleTime", "error"]),
+    ("tcpclient", Method, "TCC-01, 02", &["connect", "disconnect", "send"]),
+    ("tcpclient", Value, "TCC-03", &["connected", "address", "peerAddress", "idleTime", "error"]),
     ("tcpclient", Event, "TCC-04, 05", &["onData", "onReception", "onDisconnection"]),
-    ("tcpserver", Later, "TCS-01", &["start", "stop", "address", "running"]),
+    ("tcpserver", Method, "TCS-01", &["start", "stop"]),
+    ("tcpserver", Value, "TCS-01", &["address", "running"]),
     ("tcpserver", Event, "TCS-02", &["onConnection"]),
-    ("udpsocket", Later, "UDP-01..03", &["bind", "connect", "send", "disconnect", "close"]),
-    ("udpsocket", Later, "UDP-03", &["address", "peerAddress"]),
+    ("udpsocket", Method, "UDP-01..03", &["bind", "connect", "send", "disconnect", "close"]),
+    ("udpsocket", Value, "UDP-03", &["address", "peerAddress"]),
     ("udpsocket", Event, "UDP-04", &["onPacket", "onReception"]),
     ("bytereader", Method, "BIO-02", &["readBoolean", "readByte", "readBytes", "readDouble"]),
     ("bytereader", Method, "BIO-02", &["readFloat", "readInt", "readMultiByte", "readShort"]),
@@ -223,9 +220,7 @@ mod tests {
     #[test]
     fn what_the_spec_calls_tier_1_is_there() {
         let has = |class: &str, name: &str| {
-            NAMES.iter().any(|(c, kind, _, names)| {
-                *c == class && *kind != Kind::Later && names.contains(&name)
-            })
+            NAMES.iter().any(|(c, _, _, names)| *c == class && names.contains(&name))
         };
         for name in ["servers", "groups", "publications", "configs", "publish", "join"] {
             assert!(has("mona", name), "mona.{name}");

@@ -156,6 +156,7 @@ impl Core {
         self.native("own", |core, lua, (kind, key): (LuaString, u64)| {
             let what = match &*kind.as_bytes() {
                 b"publication" => Garbage::Publication(key),
+                b"socket" => Garbage::Socket(key),
                 b"writer" => Garbage::Writer(key),
                 _ => Garbage::Member(key),
             };
@@ -167,6 +168,7 @@ impl Core {
             Ok(match next {
                 Some(Garbage::Publication(id)) => (Some("publication"), Some(id)),
                 Some(Garbage::Member(token)) => (Some("member"), Some(token)),
+                Some(Garbage::Socket(id)) => (Some("socket"), Some(id)),
                 Some(Garbage::Writer(token)) => (Some("writer"), Some(token)),
                 None => (None, None),
             })
