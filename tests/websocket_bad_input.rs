@@ -214,6 +214,11 @@ async fn upgrades_that_are_none_are_errors_of_http() {
     assert_eq!(ask(&no_key).await, "HTTP/1.1 400");
     let old = format!("{upgrade}Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: x\r\n\r\n");
     assert_eq!(ask(&old).await, "HTTP/1.1 426");
+    let paths = ["/../../etc", "/%2e%2e/x", "/a%00b", "/a%5cb", "/.git", "/%ff"];
+    for (path, status) in paths.into_iter().zip([400, 400, 400, 400, 403, 400]) {
+        let refused = WebSocketClient::open(node.http(), path, &[]).await;
+        assert_eq!(refused.expect_err("refused").0, status, "{path}");
+    }
     assert_eq!(node.alive(ActorKind::WebSocketSession), 0);
     assert_eq!(node.panics(), 0);
 }

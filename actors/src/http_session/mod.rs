@@ -51,7 +51,7 @@ use tracing::{Instrument, debug, error, info_span, warn};
 
 pub(crate) use connection::{Connection, End};
 pub(crate) use problem::Problem;
-pub(crate) use request::visitor_properties;
+pub(crate) use request::{refuse, upgrade_path, visitor_properties};
 pub(crate) use service::{HttpService, build};
 pub(crate) use stream::{HttpStream, Socket};
 

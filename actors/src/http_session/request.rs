@@ -113,7 +113,12 @@ pub(super) async fn serve(request: HttpRequest, payload: web::Payload) -> HttpRe
     response
 }
 
-fn refuse(connection: &Connection, request: &HttpRequest, problem: &Problem) -> HttpResponse {
+/// The page of a problem, which is counted or noted.
+pub(crate) fn refuse(
+    connection: &Connection,
+    request: &HttpRequest,
+    problem: &Problem,
+) -> HttpResponse {
     let (status, path) = (problem.status.as_u16(), request.uri().path().escape_debug());
     if problem.is_hostile {
         connection.services.metrics.protocol_errors.fetch_add(1, Relaxed);
@@ -137,11 +142,7 @@ async fn respond(
         Method::OPTIONS => return Ok(cors::preflight(request)),
         _ => return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, POST, OPTIONS")),
     };
-    let mut target = Target::parse(request.uri().path())
-        .map_err(|error| Problem::hostile(StatusCode::BAD_REQUEST, error.to_string()))?;
-    if target.app.split('/').any(ramona_http::is_hidden) {
-        return Err(Problem::hostile(StatusCode::FORBIDDEN, "a hidden folder"));
-    }
+    let mut target = target_of(request.uri().path())?;
     let services = &connection.services;
     if is_post {
         let kind = Body::of(request);
@@ -156,6 +157,22 @@ async fn respond(
     let head = Head::new(request, Format::Json);
     let client = connection.client(&target.app, &head).await?;
     Get { connection, head, client: &client, folder: services.http.folder() }.answer(&target).await
+}
+
+/// The application of an upgrade's URL, which has no file part (HTT-01), within the bounds of
+/// any request.
+pub(crate) fn upgrade_path(request: &HttpRequest) -> Result<String, Problem> {
+    check_head(request)?;
+    Ok(target_of(&format!("{}/", request.uri().path()))?.app)
+}
+
+fn target_of(path: &str) -> Result<Target, Problem> {
+    let target = Target::parse(path)
+        .map_err(|error| Problem::hostile(StatusCode::BAD_REQUEST, error.to_string()))?;
+    if target.app.split('/').any(ramona_http::is_hidden) {
+        return Err(Problem::hostile(StatusCode::FORBIDDEN, "a hidden folder"));
+    }
+    Ok(target)
 }
 
 fn check_head(request: &HttpRequest) -> Result<(), Problem> {

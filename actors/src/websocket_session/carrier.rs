@@ -18,10 +18,10 @@ use ramona_websocket::{Answer, Input, Message, code};
 use tokio::sync::oneshot;
 use tracing::{Span, debug, info_span, warn};
 
-use super::WebSocketSession;
 use super::incoming::{Incoming, InputEnd, Pause, Received};
 use super::outgoing::Outgoing;
 use super::viewer::WebSocketViewer;
+use super::{STOPPING, WebSocketSession};
 use crate::client_session::{Carrier, Reply, Wish};
 use crate::http_session::{Connection, End};
 use crate::messages::client::ToSession;
@@ -51,6 +51,8 @@ pub(crate) struct WebSocketCarrier {
     /// The request waits for the decision.
     upgrade: Cell<Option<UpgradeAnswer>>,
     is_connecting: Cell<bool>,
+    /// The response is 101: there are frames.
+    is_open: Cell<bool>,
     refused: Cell<Option<String>>,
 }
 
@@ -77,6 +79,7 @@ impl WebSocketCarrier {
             parent: Cell::new(parent),
             upgrade: Cell::new(Some(upgrade)),
             is_connecting: Cell::new(true),
+            is_open: Cell::new(false),
             refused: Cell::default(),
         }
     }
@@ -151,6 +154,7 @@ impl Carrier for WebSocketCarrier {
         match reply {
             Reply::ConnectAccepted(_) => {
                 self.machine.borrow_mut().open(Instant::now());
+                self.is_open.set(true);
                 self.decide(Ok(()));
             }
             Reply::ConnectRefused(refusal) => {
@@ -170,7 +174,7 @@ impl Carrier for WebSocketCarrier {
             Reply::Close(code) => self.machine.borrow_mut().close(code),
             Reply::Shutdown => {
                 self.machine.borrow_mut().shut_down();
-                self.decide(Err(Refusal::Rejected("the server stops".into())));
+                self.decide(Err(STOPPING));
             }
             Reply::PublishAccepted(_) => self.machine.borrow_mut().accept_publish(),
             Reply::PublishRefused(_, PublishRefusal::BadName) => {
@@ -307,7 +311,10 @@ impl Carrier for WebSocketCarrier {
 
     fn say_last_words(session: &mut WebSocketSession, ctx: &mut Context<WebSocketSession>) {
         let carrier = session.carrier.clone();
-        carrier.decide(Err(Refusal::Rejected("the server stops".into())));
+        carrier.decide(Err(STOPPING));
+        if !carrier.is_open.get() {
+            return ctx.stop();
+        }
         carrier.input.borrow_mut().clear();
         let mut machine = carrier.machine.borrow_mut();
         let by_client = machine.is_closed_by_client();

@@ -22,17 +22,18 @@ use std::rc::Rc;
 use actix::prelude::*;
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use ramona_script::Refusal;
 use ramona_websocket as websocket;
 use tokio::sync::oneshot;
 
 use crate::client_session::{ClientConfig, ClientSession};
-use crate::http_session::Connection;
+use crate::http_session::{Connection, refuse};
 use crate::messages::client::ToSession;
 use carrier::WebSocketCarrier;
 use incoming::Incoming;
 use outgoing::OutgoingBody;
-use request::{connect_of, refusal_page};
+use request::{connect_of, refusal};
 pub(crate) use viewer::Texts;
 
 /// How WebSocket sessions behave.
@@ -47,10 +48,19 @@ pub struct WebSocketConfig {
 /// One WebSocket connection.
 pub(crate) type WebSocketSession = ClientSession<WebSocketCarrier>;
 
+/// Why a client is refused that comes too late.
+const STOPPING: Refusal = Refusal::Rejected(Bytes::from_static(b"the server stops"));
+
 /// Answers a request for an upgrade: asks the script, then says 101 or why not.
 pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(connection) = request.conn_data::<Rc<Connection>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
+    };
+    // A visitor of before becomes a client of another kind.
+    connection.disconnect();
+    let connect = match connect_of(&request) {
+        Ok(connect) => connect,
+        Err(problem) => return refuse(&connection, &request, &problem),
     };
     let (incoming, response) = match shake_hands(&request, payload).await {
         Ok(agreed) => agreed,
@@ -64,8 +74,8 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
     let (peer, local) = (connection.peer, connection.local.clone());
     let carrier = Rc::new(WebSocketCarrier::new(
         &services.websocket.session,
-        connection,
-        connect_of(&request),
+        connection.clone(),
+        connect,
         incoming,
         answer,
     ));
@@ -79,9 +89,9 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
             let (response, signal) = response.into_parts();
             response.set_body(OutgoingBody::new(outgoing, signal)).map_into_boxed_body()
         }
-        Ok(Err(refusal)) => refusal_page(&refusal),
+        Ok(Err(reason)) => refuse(&connection, &request, &refusal(&reason)),
         // Its session ended before it could say anything: the node stops.
-        Err(_) => refusal_page(&Refusal::Rejected("the server stops".into())),
+        Err(_) => refuse(&connection, &request, &refusal(&STOPPING)),
     }
 }
 
