@@ -105,7 +105,7 @@ async fn wsk_02_a_refused_client_gets_an_error_of_http_instead_of_101() {
     let (code, text) = open(&node, "/no/where").await.expect_err("refused");
     assert_eq!(code, 503);
     assert!(text.contains("Application /no"), "{text}");
-    assert!(text.contains("doesn't exist"), "{text}");
+    assert!(text.contains("doesn&#39;t exist"), "{text}");
     wait::until("the sessions to end", || node.alive(ActorKind::WebSocketSession) == 0).await;
     assert!(!node.has_logged(&["client connected"]));
 }
