@@ -203,7 +203,7 @@ pub(crate) const NAMES: &[Row] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, NAMES};
+    use super::NAMES;
     use std::collections::HashMap;
 
     #[test]
