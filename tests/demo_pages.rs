@@ -106,8 +106,8 @@ async fn cookies_know_their_visitor_again() {
 }
 
 #[tokio::test]
-async fn the_guestbook_keeps_its_entries() {
-    let node = node().start().await;
+async fn the_guestbook_is_there_again_after_a_restart() {
+    let mut node = node().start().await;
     let mut client = HttpClient::connect(node.http()).await;
     assert_answer(&client.get("/guestbook/entries").await, "[[]]");
     for (name, number) in [("Ann", "[1]"), ("Bob", "[2]")] {
@@ -116,7 +116,8 @@ async fn the_guestbook_keeps_its_entries() {
     }
     let refused = client.post("/guestbook/", JSON, r#"["sign","",""]"#).await;
     assert!(refused.status == 500 && refused.text().contains("a name and a text"), "{refused:?}");
-    // A mistake ends the connection.
+    node.stop().await;
+    node.start().await;
     let mut client = HttpClient::connect(node.http()).await;
     let entries = json(&client.get("/guestbook/entries").await);
     assert_eq!(entries[0][0]["name"], "Bob", "the newest first");

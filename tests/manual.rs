@@ -256,15 +256,11 @@ macro_rules! headings {
 
         #[test]
         fn no_sample_is_left_out() {
-            let later: usize = LATER.iter().map(|heading| samples(Some(heading)).len()).sum();
-            let run: usize = later + [$(samples(Some($heading)).len()),*].iter().sum::<usize>();
+            let run: usize = [$(samples(Some($heading)).len()),*].iter().sum();
             assert_eq!(run, samples(None).len(), "a heading with samples is not listed here");
         }
     };
 }
-
-/// Samples of what is being written.
-const LATER: &[&str] = &["data", "Sockets"];
 
 headings! {
     the_environment: "The environment", 2;
@@ -278,8 +274,10 @@ headings! {
     servers: "Servers", 1;
     groups: "Groups", 2;
     redirection: "Redirection", 1;
+    data: "data", 1;
     http: "HTTP", 3;
     websocket: "WebSocket", 1;
+    sockets: "Sockets", 1;
     files_and_addresses: "Files and addresses", 2;
     errors_and_limits: "Errors and limits", 1;
 }
