@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ramona_actors::{
     ClientConfig, HttpConfig, Node, NodeConfig, Port, RtmfpConfig, RtmpConfig, ScriptConfig,
-    ServersConfig, StartError, StatusConfig, WebSocketConfig,
+    ServersConfig, StartError, StatusConfig, TlsConfig, WebSocketConfig,
 };
 use ramona_cluster::{Capabilities, Hello, LinkConfig, NodeId, public_configuration};
 use ramona_media::{CacheLimits, QueueLimits};
@@ -36,6 +36,7 @@ pub fn node_config(config: &Config) -> NodeConfig {
     NodeConfig {
         threads: config.threads,
         rtmp: config.rtmp.bind.and_then(|address| port(address, "RTMP.port")),
+        rtmps: config.rtmp.tls_bind.and_then(|address| port(address, "RTMPS.port")),
         rtmp_session: RtmpConfig {
             session: ramona_rtmp::SessionConfig {
                 timeout: config.rtmp.timeout,
@@ -58,6 +59,11 @@ pub fn node_config(config: &Config) -> NodeConfig {
         socket_buffer: config.socket_buffer,
         host: config.host.clone(),
         http: config.http.bind.and_then(|address| port(address, "HTTP.port")),
+        https: config.http.tls_bind.and_then(|address| port(address, "HTTPS.port")),
+        tls: config
+            .tls
+            .as_ref()
+            .map(|tls| TlsConfig { certificate: tls.certificate.clone(), key: tls.key.clone() }),
         http_session: HttpConfig {
             timeout: config.http.timeout,
             index: match &config.http.index {

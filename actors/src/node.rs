@@ -44,6 +44,7 @@ use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
 use crate::servers::{Servers, ServersConfig, StopServers};
 use crate::services::{Ids, Services};
 use crate::status_page::{Status, StatusConfig};
+use crate::tls::{CertificateWatch, Certificates, TlsConfig};
 use crate::websocket_session::WebSocketConfig;
 use crate::worker::{StartSession, StopSessions, Worker, WorkerHandle};
 
@@ -61,6 +62,8 @@ pub struct NodeConfig {
     pub threads: usize,
     /// RTMP port; `None` is off, port 0 any free port.
     pub rtmp: Option<Port>,
+    /// RTMPS port: RTMP through TLS.
+    pub rtmps: Option<Port>,
     /// RTMP sessions.
     pub rtmp_session: RtmpConfig,
     /// RTMFP port (UDP); `None` is off, port 0 any free port.
@@ -73,6 +76,10 @@ pub struct NodeConfig {
     pub host: Option<String>,
     /// HTTP port.
     pub http: Option<Port>,
+    /// HTTPS port, for WSS as well.
+    pub https: Option<Port>,
+    /// The certificate of the ports for TLS.
+    pub tls: Option<TlsConfig>,
     /// HTTP sessions.
     pub http_session: HttpConfig,
     /// WebSocket sessions, which begin at the HTTP port.
@@ -114,6 +121,9 @@ pub enum StartError {
         /// The system's words.
         error: std::io::Error,
     },
+    /// A port for TLS without a certificate that can be used.
+    #[error("{0} needs a certificate and its key: {1}; see tls.certificate and tls.key")]
+    Tls(&'static str, String),
     /// The Lua state could not be made.
     #[error("the script engine does not start: {0}")]
     Script(String),
@@ -140,10 +150,14 @@ pub struct Node {
 pub struct Addresses {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP through TLS.
+    pub rtmps: Option<SocketAddr>,
     /// RTMFP (UDP).
     pub rtmfp: Option<SocketAddr>,
     /// HTTP.
     pub http: Option<SocketAddr>,
+    /// HTTP through TLS.
+    pub https: Option<SocketAddr>,
     /// Links of other nodes.
     pub servers: Option<SocketAddr>,
 }
@@ -154,17 +168,22 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let tls = load_certificates(&config)?;
         let rtmp = open(config.rtmp.as_ref())?;
+        let rtmps = open(config.rtmps.as_ref())?;
         let rtmfp = open_udp(config.rtmfp.as_ref(), config.rtmfp_session.socket_buffer)?;
         let http = open(config.http.as_ref())?;
+        let https = open(config.https.as_ref())?;
         let servers = open(config.servers.as_ref())?;
         let local = |listener: &Option<TcpListener>| {
             listener.as_ref().and_then(|listener| listener.local_addr().ok())
         };
         let addresses = Addresses {
             rtmp: local(&rtmp),
+            rtmps: local(&rtmps),
             rtmfp: rtmfp.as_ref().and_then(|socket| socket.local_addr().ok()),
             http: local(&http),
+            https: local(&https),
             servers: local(&servers),
         };
 
@@ -196,6 +215,7 @@ impl Node {
             groups: Arc::new(Groups::new(workers.clone(), metrics.clone())),
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),
+            tls: tls.clone(),
             http: config.http_session.clone(),
             status: Status::new(config.status),
             websocket: config.websocket_session.clone(),
@@ -204,10 +224,10 @@ impl Node {
         });
         late.set(services.directory.clone(), services.groups.clone());
 
-        if http.is_some() {
+        if http.is_some() || https.is_some() {
             build_http(&services, &workers).await;
         }
-        let doors = [(RTMP, rtmp), (HTTP, http)];
+        let doors = [(RTMP, rtmp), (RTMPS, rtmps), (HTTP, http), (HTTPS, https)];
         let listeners = doors.into_iter().filter_map(|(door, listener)| {
             Some(Listener::new(door, listener?, services.clone(), workers.clone()).start())
         });
@@ -240,6 +260,8 @@ impl Node {
             late.blacklist().clone(),
         )
         .start();
+        // It ends with the last who uses the certificate.
+        let _ = tls.map(|certificates| CertificateWatch::new(&certificates).start());
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
         announce(&addresses);
         Ok(Self { addresses, services, workers, arbiters, listeners, rtmfp, servers, metrics_log })
@@ -339,6 +361,23 @@ const HTTP: Door = Door {
     sessions: ActorKind::HttpSession,
     start: http_session::start_here,
 };
+
+/// The RTMPS port.
+const RTMPS: Door = Door { key: "RTMPS.port", start: rtmp_session::start_tls_here, ..RTMP };
+
+/// The HTTPS port.
+const HTTPS: Door = Door { key: "HTTPS.port", start: http_session::start_tls_here, ..HTTP };
+
+/// The certificate, before a port is opened that needs it.
+fn load_certificates(config: &NodeConfig) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(port) = config.https.as_ref().or(config.rtmps.as_ref()) else { return Ok(None) };
+    let Some(tls) = &config.tls else {
+        return Err(StartError::Tls(port.key, "none is configured".to_owned()));
+    };
+    let loaded = Certificates::load(tls.clone());
+    let loaded = loaded.map_err(|error| StartError::Tls(port.key, error.to_string()))?;
+    Ok(Some(Arc::new(loaded)))
+}
 
 /// Each worker gets its HTTP service before the first connection comes.
 async fn build_http(services: &Arc<Services>, workers: &Arc<[WorkerHandle]>) {
@@ -473,8 +512,10 @@ fn tell_ports(hello: &mut Hello, addresses: &Addresses) {
 fn announce(addresses: &Addresses) {
     let named = [
         ("RTMP", addresses.rtmp),
+        ("RTMPS", addresses.rtmps),
         ("RTMFP", addresses.rtmfp),
         ("HTTP", addresses.http),
+        ("HTTPS", addresses.https),
         ("links of other nodes", addresses.servers),
     ];
     for (what, address) in named {

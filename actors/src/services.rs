@@ -17,6 +17,7 @@ use crate::outbox::{Backlog, Ticketed};
 use crate::rtmfp_session::RtmfpConfig;
 use crate::rtmp_session::RtmpConfig;
 use crate::status_page::Status;
+use crate::tls::Certificates;
 use crate::websocket_session::WebSocketConfig;
 
 /// Numbers that name things of one node; never reused.
@@ -76,6 +77,8 @@ pub(crate) struct Services {
     pub rtmp: RtmpConfig,
     /// How WebSocket sessions behave.
     pub(crate) websocket: WebSocketConfig,
+    /// The certificate, when there is a port for TLS.
+    pub(crate) tls: Option<Arc<Certificates>>,
     /// How HTTP sessions behave.
     pub http: HttpConfig,
     /// The operator's page.

@@ -17,6 +17,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::tls::TlsSocket;
+
 /// Slices given to one `writev`: enough for 20 messages of a header and a payload, small enough
 /// for the stack.
 const MAX_SLICES: usize = 64;
@@ -122,11 +124,49 @@ impl Queued {
     }
 }
 
-/// A whole socket, or the writing end of one that somebody else reads.
+/// A whole socket, the writing end of one that somebody else reads, or an encrypted one.
 #[derive(Debug)]
 enum Stream {
     Whole(TcpStream),
     Writing(OwnedWriteHalf),
+    Tls(Box<TlsSocket>),
+}
+
+impl Stream {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tls(socket) => socket.try_read(buffer),
+            plain => TcpStream::try_read(plain, buffer),
+        }
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tls(socket) => socket.try_write_vectored(slices),
+            plain => TcpStream::try_write_vectored(plain, slices),
+        }
+    }
+
+    /// Past tokio, whose record of the socket's readiness is one more cold line of memory; when
+    /// the socket is full, `drive` finds it full once more and waits.
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tls(socket) => socket.try_write_vectored(&[IoSlice::new(bytes)]),
+            plain => SockRef::from(&**plain).send(bytes),
+        }
+    }
+
+    /// Whether bytes that were taken wait below, encrypted.
+    fn has_pending(&self) -> bool {
+        matches!(self, Self::Tls(socket) if socket.has_pending())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Tls(socket) => socket.flush(),
+            Self::Whole(_) | Self::Writing(_) => Ok(()),
+        }
+    }
 }
 
 impl Deref for Stream {
@@ -136,6 +176,7 @@ impl Deref for Stream {
         match self {
             Self::Whole(stream) => stream,
             Self::Writing(half) => half.as_ref(),
+            Self::Tls(socket) => socket.stream(),
         }
     }
 }
@@ -162,6 +203,11 @@ impl Transport {
     /// Only for writing: reading methods find what the other end's owner leaves.
     pub(crate) fn writing(half: OwnedWriteHalf) -> Self {
         Self::over(Stream::Writing(half))
+    }
+
+    /// Encrypted: bytes here are the plain ones.
+    pub(crate) fn tls(socket: TlsSocket) -> Self {
+        Self::over(Stream::Tls(Box::new(socket)))
     }
 
     fn over(stream: Stream) -> Self {
@@ -217,6 +263,9 @@ impl Transport {
         let mut queue = self.queue.borrow_mut();
         let (first, offset) = if queue.is_empty() { self.write_now(pieces) } else { (0, 0) };
         if first == pieces.len() {
+            if self.stream.has_pending() {
+                self.wake_writer();
+            }
             return;
         }
         let mut bytes = 0;
@@ -227,9 +276,18 @@ impl Transport {
             queue.push_back(queued);
         }
         self.queued_bytes.set(self.queued_bytes.get() + bytes);
+        self.wake_writer();
+    }
+
+    fn wake_writer(&self) {
         if let Some(waker) = self.writer.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// Whether anything waits, here or encrypted below.
+    fn is_waiting(&self) -> bool {
+        self.queued_bytes.get() > 0 || self.stream.has_pending()
     }
 
     /// Sends control bytes.
@@ -248,7 +306,8 @@ impl Transport {
         }
     }
 
-    /// Writes for somebody who keeps his own queue, as long as nothing waits in this one.
+    /// Writes for somebody who keeps his own queue, as long as nothing waits in this one. Not for
+    /// encrypted sockets.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
@@ -266,7 +325,7 @@ impl Transport {
     /// Waits until something waits and the socket has room, and writes what it takes.
     pub(crate) async fn write_waiting(&self) -> io::Result<()> {
         poll_fn(|cx| {
-            if self.queued_bytes.get() > 0 {
+            if self.is_waiting() {
                 return Poll::Ready(());
             }
             *self.writer.borrow_mut() = Some(cx.waker().clone());
@@ -287,6 +346,9 @@ impl Transport {
                 *self.reader.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             }
+            if matches!(&self.stream, Stream::Tls(socket) if socket.is_readable()) {
+                return Poll::Ready(Ok(()));
+            }
             self.stream.poll_read_ready(cx)
         })
         .await
@@ -294,14 +356,20 @@ impl Transport {
 
     /// Reads what is there; `Ok(None)` when nothing is, `Ok(Some(0))` at the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.stream.try_read(buffer) {
+        let read = self.stream.try_read(buffer);
+        // A handshake answers while it reads.
+        if self.stream.has_pending() {
+            self.wake_writer();
+        }
+        match read {
             Ok(n) => Ok(Some(n)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The same into a growing buffer, at most `max` bytes at a time, without a copy.
+    /// The same into a growing buffer, at most `max` bytes at a time, without a copy. Not for
+    /// encrypted sockets.
     pub(crate) fn try_read_into(
         &self,
         buffer: &mut BytesMut,
@@ -318,7 +386,7 @@ impl Transport {
     /// Waits until nothing waits; [`drive`](Self::drive) does the writing.
     pub(crate) async fn flushed(&self) {
         poll_fn(|cx| {
-            if self.queued_bytes.get() == 0 {
+            if !self.is_waiting() {
                 return Poll::Ready(());
             }
             *self.idle.borrow_mut() = Some(cx.waker().clone());
@@ -330,6 +398,9 @@ impl Transport {
     /// Says the last word: what waits was written, nothing follows. The peer can still send, and
     /// what it sends must be read, or closing would reset the connection and cost it our words.
     pub(crate) fn shutdown_write(&self) {
+        if let Stream::Tls(socket) = &self.stream {
+            return socket.shutdown_write();
+        }
         // Fails when the peer is gone already, which is as good.
         let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
     }
@@ -360,7 +431,7 @@ impl Transport {
         if let [piece] = pieces {
             // One slice needs no `writev`; as below, past tokio.
             let slice = piece.as_slice();
-            let Ok(written) = SockRef::from(&*self.stream).send(slice) else { return (0, 0) };
+            let Ok(written) = self.stream.send(slice) else { return (0, 0) };
             self.sent_bytes.set(self.sent_bytes.get() + written as u64);
             return if written == slice.len() { (1, 0) } else { (0, written) };
         }
@@ -368,9 +439,7 @@ impl Transport {
         if pieces.len() > 1 && length <= COPIED {
             let mut copy = SmallVec::<[u8; COPIED]>::new();
             pieces.iter().for_each(|piece| copy.extend_from_slice(piece.as_slice()));
-            // Past tokio, whose record of the socket's readiness is one more cold line of memory;
-            // when the socket is full, `drive` finds it full once more and waits.
-            let Ok(mut written) = SockRef::from(&*self.stream).send(&copy) else { return (0, 0) };
+            let Ok(mut written) = self.stream.send(&copy) else { return (0, 0) };
             self.sent_bytes.set(self.sent_bytes.get() + written as u64);
             while first < pieces.len() && written >= pieces[first].as_slice().len() {
                 written -= pieces[first].as_slice().len();
@@ -409,6 +478,7 @@ impl Transport {
     }
 
     fn write_queue(&self) -> io::Result<()> {
+        self.stream.flush()?;
         let mut queue = self.queue.borrow_mut();
         while !queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -437,7 +507,9 @@ impl Transport {
                 queue.pop_front();
             }
         }
-        if let Some(waker) = self.idle.borrow_mut().take() {
+        if !self.stream.has_pending()
+            && let Some(waker) = self.idle.borrow_mut().take()
+        {
             waker.wake();
         }
         // A burst leaves its room behind; an idle viewer should not pay for it.

@@ -35,5 +35,5 @@ pub use load::{DEFAULT_FILES, Loaded, MAX_FILE_BYTES};
 pub use problem::{ConfigError, Problem, Severity};
 pub use sections::{
     Config, Http, HttpIndex, Logs, Media, Metrics, Overrides, Rtmfp, Rtmp, Script, Servers, Status,
-    WebSocket,
+    Tls, WebSocket,
 };

@@ -38,6 +38,8 @@ pub struct Config {
     pub rtmfp: Rtmfp,
     /// Section `HTTP`.
     pub http: Http,
+    /// Section `tls`, when both of its keys are set.
+    pub tls: Option<Tls>,
     /// Section `WebSocket`.
     pub websocket: WebSocket,
     /// Section `servers`: links between nodes.
@@ -68,6 +70,8 @@ pub struct Rtmp {
     pub public_host: Option<String>,
     /// `RTMP.timeout`.
     pub timeout: Duration,
+    /// `RTMPS.host` and `RTMPS.port`.
+    pub tls_bind: Option<SocketAddr>,
 }
 
 /// RTMFP clients.
@@ -102,6 +106,17 @@ pub struct Http {
     pub index: HttpIndex,
     /// `HTTP.maxBody` in bytes.
     pub max_body: usize,
+    /// `HTTPS.host` and `HTTPS.port`.
+    pub tls_bind: Option<SocketAddr>,
+}
+
+/// The certificate of the ports for TLS; paths joined to [`Config::dir`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `tls.certificate`.
+    pub certificate: PathBuf,
+    /// `tls.key`.
+    pub key: PathBuf,
 }
 
 /// What a folder answers.
@@ -265,6 +280,7 @@ impl Config {
                 bind: set.bind("RTMP.host", "RTMP.port"),
                 public_host: set.host("RTMP.publicHost"),
                 timeout: set.seconds("RTMP.timeout"),
+                tls_bind: set.bind("RTMPS.host", "RTMPS.port"),
             },
             rtmfp: Rtmfp {
                 bind: set.bind("RTMFP.host", "RTMFP.port"),
@@ -281,7 +297,9 @@ impl Config {
                 timeout: set.seconds("HTTP.timeout"),
                 index: http_index(set),
                 max_body: set.size("HTTP.maxBody"),
+                tls_bind: set.bind("HTTPS.host", "HTTPS.port"),
             },
+            tls: tls(set, &dir),
             websocket: WebSocket {
                 public_host: set.host("WebSocket.publicHost"),
                 timeout: set.seconds("WebSocket.timeout"),
@@ -333,6 +351,19 @@ impl Config {
         };
         self.entries.iter().filter(|(name, _)| public(name)).cloned().collect()
     }
+}
+
+fn tls(set: &mut Settings<'_>, dir: &Path) -> Option<Tls> {
+    let certificate = set.any("tls.certificate").map(|file| dir.join(file));
+    let key = set.any("tls.key").map(|file| dir.join(file));
+    let tls = certificate.zip(key).map(|(certificate, key)| Tls { certificate, key });
+    for port in ["HTTPS.port", "RTMPS.port"] {
+        if tls.is_none() && set.any(port).is_some_and(|text| text != "0") {
+            let text = "needs tls.certificate and tls.key".to_owned();
+            set.report_key(Severity::Fatal, port, text);
+        }
+    }
+    tls
 }
 
 fn http_index(set: &mut Settings<'_>) -> HttpIndex {
@@ -398,6 +429,8 @@ fn refuse_shared_ports(config: &Config, set: &mut Settings<'_>) {
     let ports = [
         ("RTMP.port", config.rtmp.bind),
         ("HTTP.port", config.http.bind),
+        ("RTMPS.port", config.rtmp.tls_bind),
+        ("HTTPS.port", config.http.tls_bind),
         ("servers.port", config.servers.bind),
     ];
     for (at, (name, bind)) in ports.iter().enumerate() {

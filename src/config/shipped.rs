@@ -24,6 +24,9 @@ fn about(section: &str) -> &'static str {
         "RTMFP" => {
             "RTMFP clients: Flash, librtmfp, rtmfp-cpp; peers that are introduced to each other."
         }
+        "RTMPS" => "RTMP through TLS.",
+        "HTTPS" => "HTTP and WebSocket through TLS.",
+        "tls" => "The certificate of HTTPS, WSS and RTMPS.",
         "HTTP" => "HTTP clients, and WebSocket clients on the same port.",
         "servers" => "Links to other nodes of the cluster.",
         "media" => "Publications and their viewers.",

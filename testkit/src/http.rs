@@ -3,18 +3,26 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
+use crate::certificate::Certificate;
 use crate::wait;
 
 /// One connection to an HTTP port.
 #[derive(Debug)]
 pub struct HttpClient {
-    stream: TcpStream,
+    stream: Box<dyn Io>,
     host: String,
     received: Vec<u8>,
 }
+
+/// What a connection runs on.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug> Io for T {}
 
 /// A whole response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +61,20 @@ impl HttpClient {
         let stream = wait::within("the port to accept", TcpStream::connect(to)).await;
         let stream = stream.expect("the port accepts");
         stream.set_nodelay(true).expect("a socket option");
-        Self { stream, host: to.to_string(), received: Vec::new() }
+        Self { stream: Box::new(stream), host: to.to_string(), received: Vec::new() }
+    }
+
+    /// Connects through TLS to whoever has this certificate for `localhost`; what is wrong when
+    /// the handshake fails.
+    ///
+    /// # Errors
+    /// The other side has another certificate, or speaks no TLS.
+    pub async fn connect_tls(to: SocketAddr, certificate: &Certificate) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(to).await?;
+        let connector = TlsConnector::from(certificate.client());
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = wait::within("a TLS handshake", connector.connect(name, stream)).await?;
+        Ok(Self { stream: Box::new(stream), host: to.to_string(), received: Vec::new() })
     }
 
     /// Sends bytes as they are; answers whether the other side still took them.

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod certificate;
 pub mod chromium;
 mod client;
 pub mod ffmpeg;
@@ -27,6 +28,7 @@ mod stranger;
 pub mod wait;
 mod websocket;
 
+pub use certificate::Certificate;
 pub use client::{
     ClientOptions, Machine, NetClient, Path, Play, RtmfpClient, RtmfpOptions, RtmpClient, text,
 };

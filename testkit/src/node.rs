@@ -13,6 +13,7 @@ use ramona_actors::{Addresses, Node, NodeConfig};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::certificate::Certificate;
 use crate::logs::Logs;
 use crate::wait;
 
@@ -73,6 +74,15 @@ impl NodeBuilder {
     pub fn linkable(mut self) -> Self {
         self.links = FREE.parse().ok();
         self
+    }
+
+    /// Opens HTTPS and RTMPS on free ports, with this certificate in the node's folder.
+    pub fn tls(self, certificate: &Certificate) -> Self {
+        certificate.write(self.dir.path());
+        self.ini("tls.certificate = cert.pem").ini("tls.key = key.pem").config(|config| {
+            config.http.tls_bind = FREE.parse().ok();
+            config.rtmp.tls_bind = FREE.parse().ok();
+        })
     }
 
     /// Opens the link port that others were told already.
@@ -198,6 +208,16 @@ impl TestNode {
     /// Where HTTP listens.
     pub fn http(&self) -> SocketAddr {
         self.addresses.http.expect("HTTP is on")
+    }
+
+    /// Where HTTPS listens.
+    pub fn https(&self) -> SocketAddr {
+        self.addresses.https.expect("HTTPS is on")
+    }
+
+    /// Where RTMPS listens.
+    pub fn rtmps(&self) -> SocketAddr {
+        self.addresses.rtmps.expect("RTMPS is on")
     }
 
     /// Where links of other nodes are accepted.

@@ -47,6 +47,7 @@ use actix::prelude::*;
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, debug, error, info_span, warn};
 
 pub(crate) use connection::{Connection, End};
@@ -61,6 +62,7 @@ use files::Folder;
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Alive};
 use crate::services::Services;
+use crate::tls::TLS_HANDSHAKE_TIMEOUT;
 use crate::transport::Transport;
 use crate::worker::Local;
 
@@ -104,18 +106,58 @@ pub(crate) fn start_here(
     local: &Rc<Local>,
     services: Arc<Services>,
 ) {
+    let alive = services.metrics.alive(ActorKind::HttpSession);
+    let (reading, writing) = stream.into_split();
+    let transport = Rc::new(Transport::writing(writing));
+    let writing = Some(transport.clone());
+    start(Socket::Plain(reading, transport), writing, peer, local, services, alive);
+}
+
+/// The same through TLS: HTTPS and WSS. The connection counts from its first byte on.
+pub(crate) fn start_tls_here(
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: &Rc<Local>,
+    services: Arc<Services>,
+) {
+    let Some(certificates) = services.tls.clone() else { return };
+    let alive = services.metrics.alive(ActorKind::HttpSession);
+    let local = local.clone();
+    actix_rt::spawn(async move {
+        let acceptor = TlsAcceptor::from(certificates.http());
+        match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                start(Socket::Tls(Box::new(stream)), None, peer, &local, services, alive);
+            }
+            Ok(Err(error)) => {
+                services.metrics.protocol_errors.fetch_add(1, Relaxed);
+                warn!(%peer, %error, "TLS handshake failed");
+            }
+            Err(_) => {
+                services.metrics.protocol_errors.fetch_add(1, Relaxed);
+                warn!(%peer, limit = ?TLS_HANDSHAKE_TIMEOUT, "TLS handshake takes too long");
+            }
+        }
+    });
+}
+
+fn start(
+    socket: Socket,
+    transport: Option<Rc<Transport>>,
+    peer: SocketAddr,
+    local: &Rc<Local>,
+    services: Arc<Services>,
+    alive: Alive,
+) {
     let Some(service) = local.http() else {
         return error!(%peer, "connection refused: this worker has no HTTP service");
     };
     let number = services.ids.client();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let span = info_span!("http", connection = number.0, %peer);
-    let alive = services.metrics.alive(ActorKind::HttpSession);
-    let (reading, writing) = stream.into_split();
-    let transport = Rc::new(Transport::writing(writing));
-    let writing = Some(transport.clone());
-    let connection = Rc::new(Connection::new(number, peer, local.clone(), services, span, writing));
-    let stream = HttpStream::new(Socket::Plain(reading, transport), connection.clone());
+    let connection = Connection::new(number, peer, local.clone(), services, span, transport);
+    let connection = Rc::new(connection);
+    let stream = HttpStream::new(socket, connection.clone());
     HttpSession { connection, start: Some((stream, service)), timer: None, _alive: alive }.start();
 }
 

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+use tokio_rustls::server::TlsStream;
 
 use super::connection::{Connection, End};
 use crate::transport::Transport;
@@ -22,6 +24,8 @@ pub(crate) struct HttpStream {
 pub(crate) enum Socket {
     /// TCP: its reading end; writing goes through what live viewers write to as well.
     Plain(OwnedReadHalf, Rc<Transport>),
+    /// TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl HttpStream {
@@ -50,6 +54,7 @@ impl AsyncRead for HttpStream {
         let before = buffer.filled().len();
         let polled = match &mut self.socket {
             Socket::Plain(socket, _) => Pin::new(socket).poll_read(cx, buffer),
+            Socket::Tls(socket) => Pin::new(socket).poll_read(cx, buffer),
         };
         match &polled {
             Poll::Pending => self.connection.keep_waker(cx.waker()),
@@ -84,23 +89,36 @@ impl AsyncWrite for HttpStream {
         }
         let polled = match &mut self.socket {
             Socket::Plain(_, transport) => transport.poll_write(cx, bytes),
+            Socket::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
         };
         self.note_write(&polled, cx);
         polled
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is kept here: all that was to be written is on its way.
-        self.connection.flushed();
-        match &self.socket {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = match &mut self.socket {
+            // Nothing is kept here: all that was to be written is on its way.
             Socket::Plain(..) => Poll::Ready(Ok(())),
+            Socket::Tls(socket) => Pin::new(socket).poll_flush(cx),
+        };
+        match polled {
+            Poll::Ready(Ok(())) => self.connection.flushed(),
+            Poll::Pending => {
+                self.connection.keep_waker(cx.waker());
+                self.connection.write_stalled();
+            }
+            Poll::Ready(Err(_)) => {}
         }
+        polled
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Plain(_, transport) => transport.shutdown_write(),
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Plain(_, transport) => {
+                transport.shutdown_write();
+                Poll::Ready(Ok(()))
+            }
+            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
         }
-        Poll::Ready(Ok(()))
     }
 }

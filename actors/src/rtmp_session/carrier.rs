@@ -15,7 +15,6 @@ use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{NetConnection, StreamId};
 use ramona_script::{ClientId, Format, MediaQos};
-use tokio::net::TcpStream;
 use tracing::{Span, info_span};
 
 use super::RtmpSession;
@@ -41,7 +40,7 @@ pub(crate) struct RtmpCarrier {
 struct Readable(std::io::Result<()>);
 
 impl RtmpCarrier {
-    pub(super) fn new(config: &rtmp::SessionConfig, stream: TcpStream) -> Self {
+    pub(super) fn new(config: &rtmp::SessionConfig, transport: Transport) -> Self {
         let mut entropy = [0; 64];
         // Without entropy the handshake is predictable, which RTMP allows (it proves nothing).
         if getrandom::fill(&mut entropy).is_err() {
@@ -49,7 +48,7 @@ impl RtmpCarrier {
         }
         Self {
             machine: RefCell::new(rtmp::Session::new(Instant::now(), config.clone(), entropy)),
-            transport: Transport::new(stream),
+            transport,
             input: RefCell::default(),
             events: RefCell::default(),
             deadline: Cell::new(None),

@@ -1,4 +1,4 @@
-//! RtmpSession: a [`ClientSession`] over a TCP socket that speaks RTMP.
+//! RtmpSession: a [`ClientSession`] over a TCP or TLS socket that speaks RTMP.
 
 mod carrier;
 mod viewer;
@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use ramona_rtmp as rtmp;
 use tokio::net::TcpStream;
+use tracing::error;
 
 use crate::client_session::{ClientConfig, ClientSession};
 use crate::services::Services;
+use crate::tls::TlsSocket;
+use crate::transport::Transport;
 use crate::worker::Local;
 use carrier::RtmpCarrier;
 
@@ -34,7 +37,25 @@ pub(crate) fn start_here(
     local: &Rc<Local>,
     services: Arc<Services>,
 ) {
-    let carrier = Rc::new(RtmpCarrier::new(&services.rtmp.session, stream));
+    start(Transport::new(stream), peer, local, services);
+}
+
+/// The same through TLS: RTMPS.
+pub(crate) fn start_tls_here(
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: &Rc<Local>,
+    services: Arc<Services>,
+) {
+    let Some(certificates) = &services.tls else { return };
+    match TlsSocket::accept(stream, certificates.rtmp()) {
+        Ok(socket) => start(Transport::tls(socket), peer, local, services),
+        Err(error) => error!(%peer, %error, "TLS does not start"),
+    }
+}
+
+fn start(transport: Transport, peer: SocketAddr, local: &Rc<Local>, services: Arc<Services>) {
+    let carrier = Rc::new(RtmpCarrier::new(&services.rtmp.session, transport));
     let config = services.rtmp.client.clone();
     RtmpSession::start_here(carrier, peer, None, local.clone(), services, config);
 }
