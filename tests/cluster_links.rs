@@ -73,14 +73,17 @@ async fn clu_04_and_srv_08_properties_of_a_target_entry_and_the_public_configura
     end"#;
     let secret = "a secret that no script of another node sees";
     let b = TestNode::builder("B").linkable().www("main.lua", script).secret(secret);
-    let b = b.ini("host = b.example\nRTMP.port = 2935\nservers.share = game\n[game]\nmode = free\n[own]\nkey = 1");
+    let b = b.ini("host = b.example\nservers.share = game\n[game]\nmode = free\n[own]\nkey = 1");
     let b = b.start().await;
     let target = format!("{}?type=master&level=7", b.links());
     let a = TestNode::builder("A").linkable().www("main.lua", script).secret(secret);
     let a = a.ini("host = a.example").target(target).start().await;
     let hidden = "hidden=(null)(null)(null)";
-    a.logged(&["type=master level=8 host=b.example rtmp=2935 shared=free", hidden]).await;
-    b.logged(&["type=master level=8 host=a.example rtmp=1935 shared=(null)", hidden]).await;
+    // The port that is open, whatever the file says.
+    let rtmp = format!("host=b.example rtmp={} shared=free", b.rtmp().port());
+    a.logged(&["type=master level=8", &rtmp, hidden]).await;
+    let rtmp = format!("host=a.example rtmp={} shared=(null)", a.rtmp().port());
+    b.logged(&["type=master level=8", &rtmp, hidden]).await;
 }
 
 #[tokio::test]

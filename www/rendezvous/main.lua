@@ -8,7 +8,8 @@
 --   ramona probe rtmfp://127.0.0.1/rendezvous --meet PEERID 10
 -- prints the address that the node gives ("redirect"), and the session with the peer ("met").
 -- On several nodes: cargo xtask cluster, the first one at port 1935, the second at 1945.
--- Who asks for ?elsewhere=true is sent on to all linked nodes (onHandshake):
+-- Who asks for ?elsewhere=true is sent on to the nodes that this one dials (onHandshake), not to
+-- those that dial it: they would send him back.
 --   ramona probe 'rtmfp://127.0.0.1:1935/rendezvous?elsewhere=true'
 --
 -- How it works. A node introduces the peers that are connected to it by itself. A peer that it
@@ -36,6 +37,6 @@ end
 function onHandshake(address, path, properties, attempts)
 	if properties.elsewhere and attempts < 3 then
 		NOTE(address, " is sent on, attempt ", attempts)
-		return mona.servers
+		return mona.servers.targets
 	end
 end
