@@ -214,6 +214,10 @@ async fn run(sample: &Sample) {
     if let Some(other) = &other {
         node = node.target(format!("{}?type=edge", other.links()));
     }
+    if sample.text.contains("script.budget") {
+        // The sample is about this limit, which nodes of tests do not have by default.
+        node = node.ini("script.budget = 1");
+    }
     let node = node.start().await;
     let mut stage = Stage { node, other, clients: Vec::new(), stream: None };
     for step in &sample.steps {

@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
         about: "tests of each crate, examples in the docs, fuzz bodies over their corpus",
         run: || {
             all(&[
-                Call::cargo("test --workspace --locked --quiet --lib --bins"),
+                Call::cargo("test --workspace --locked --quiet --no-fail-fast --lib --bins"),
                 Call::cargo("test --workspace --locked --quiet --doc"),
             ])
         },
@@ -54,7 +54,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "e2e",
         about: "tests/: several nodes, real sockets, ffmpeg",
-        run: || all(&[Call::cargo("test --workspace --locked --quiet --test *")]),
+        run: || all(&[Call::cargo("test --workspace --locked --quiet --no-fail-fast --test *")]),
     },
     Step { name: "deny", about: "licences and advisories of dependencies", run: deny },
     Step {
