@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub type Pairs = Vec<(Bytes, Bytes)>;
 
 // Bounds of a hello. Together they stay below the 64 KiB that a frame may have before the hello
-// is done (`frame::MAX_HELLO_FRAME`): 32 KiB + 512 × 4 of lengths + 8 KiB + … < 45 KiB.
+// is done (`limits::MAX_HELLO_FRAME`): 32 KiB + 512 × 4 of lengths + 8 KiB + … < 45 KiB.
 
 /// Longest public `host` (RFC 1035: 253 characters, brackets and port beside).
 const MAX_HOST: usize = 512;
@@ -202,7 +202,7 @@ impl<'a> HelloWire<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::MAX_HELLO_FRAME;
+    use crate::limits::MAX_HELLO_FRAME;
     use crate::message::{Message, decode, encode};
     use crate::tests::{any_hello, hello};
     use proptest::prelude::*;

@@ -20,11 +20,13 @@
 
 mod address;
 mod backoff;
+mod code;
 mod duplicate;
 mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod hello;
+mod limits;
 mod link;
 mod message;
 mod noise;
@@ -38,8 +40,9 @@ mod targets;
 pub use address::{AddressError, HostPort};
 pub use backoff::{BACKOFF_MAX, BACKOFF_MIN, Backoff, backoff_delay};
 pub use duplicate::{Keep, LinkIdentity, keep_which};
-pub use frame::{Call, EncodeError, MAX_FRAME, MAX_HANDLER, encode_call};
+pub use frame::{Call, EncodeError, encode_call};
 pub use hello::{Capabilities, Hello, HelloError, NodeId, Pairs};
+pub use limits::{MAX_FRAME, MAX_HANDLER};
 pub use link::{Event, Link, LinkConfig, MAX_APP_PATH, MAX_QUEUED, MAX_TEXT, Output, SendError};
 pub use preamble::{PROTOCOL_VERSION, Stranger};
 pub use public_configuration::{PublicConfiguration, is_public_key, public_configuration};

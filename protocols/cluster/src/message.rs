@@ -4,8 +4,8 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::enc::write::Writer;
 use bincode::{BorrowDecode, Encode};
 
-use crate::frame::{LENGTH_BYTES, MAX_FRAME, MAX_HANDLER, MAX_HELLO_FRAME};
 use crate::hello::HelloWire;
+use crate::limits::{LENGTH_BYTES, MAX_FRAME, MAX_HANDLER, MAX_HELLO_FRAME};
 
 /// Bytes that one header may have, and memory that decoding it may reserve: the largest header is
 /// a hello.
@@ -33,7 +33,7 @@ pub(crate) enum Message<'a> {
     Pong { sent_us: u64 },
     /// A script refuses the link with this text (CLU-10); the sender closes.
     Reject { text: &'a [u8] },
-    /// The sender closes for another reason; `reason::Code` and a text for the log.
+    /// The sender closes for another reason; `Code` and a text for the log.
     Close { code: u8, text: &'a [u8] },
 }
 

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 
-use crate::reason::Code;
+use crate::code::Code;
 
 /// Version of everything behind the preamble; both ends must have the same.
 pub const PROTOCOL_VERSION: u8 = 1;

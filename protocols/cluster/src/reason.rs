@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::code::Code;
 use crate::preamble::{PROTOCOL_VERSION, Stranger};
 
 /// Why a link ended: what was wrong, and what to do about it.
@@ -162,41 +163,6 @@ impl CloseReason {
     }
 }
 
-/// Code of a refusal or close on the wire; numbers are appended, never changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Code {
-    Closed = 0,
-    Error = 1,
-    Version = 2,
-    SecretRequired = 3,
-    NoSecret = 4,
-    WrongSecret = 5,
-    Rejected = 6,
-    Duplicate = 7,
-    SelfLink = 8,
-    SameNodeId = 9,
-}
-
-impl Code {
-    pub(crate) const ALL: [Code; 10] = [
-        Code::Closed,
-        Code::Error,
-        Code::Version,
-        Code::SecretRequired,
-        Code::NoSecret,
-        Code::WrongSecret,
-        Code::Rejected,
-        Code::Duplicate,
-        Code::SelfLink,
-        Code::SameNodeId,
-    ];
-
-    fn from_wire(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| *known as u8 == code)
-    }
-}
-
 /// Text of a peer for a log line: one line, no control characters.
 fn show(text: &[u8]) -> String {
     String::from_utf8_lossy(text)
@@ -236,12 +202,6 @@ mod tests {
         let reason = CloseReason::told(200, b"too\nnew\x1b[31m");
         let text = "closed by peer because of an error: too\u{FFFD}new\u{FFFD}[31m";
         assert_eq!(reason.to_string(), text);
-    }
-
-    #[test]
-    fn codes_never_change_their_numbers() {
-        let numbers: Vec<_> = Code::ALL.iter().map(|&code| code as u8).collect();
-        assert_eq!(numbers, (0..10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Event, Link, MAX_APP_PATH, MAX_CALLS_RESERVED, SendError, State, cut};
 use crate::duplicate::LinkIdentity;
-use crate::frame::{Call, MAX_FRAME, MAX_HELLO_FRAME, TooLarge, complete, split_first, take};
+use crate::frame::{Call, TooLarge, complete, split_first, take};
 use crate::hello::Hello;
+use crate::limits::{MAX_FRAME, MAX_HELLO_FRAME};
 use crate::message::{Message, decode, decode_call};
 use crate::noise::{HANDSHAKE_MESSAGE, Handshake, RECORD_LENGTH_BYTES};
 use crate::preamble::{Mode, Opening};
