@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use mlua::{LuaString, Table, Value};
+use ramona_formats::{TypedText, typed_text};
 
 use crate::app::normalise;
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::host::LogLevel;
 use crate::object::typed_list;
-use crate::value::text::{Typed, parse_query, typed};
+use crate::value::text::parse_query;
 
 /// Default of `RTMFP.port` (CFG-11).
 const DEFAULT_PORT: u16 = 1935;
@@ -177,7 +178,7 @@ impl Reading {
     }
 
     fn text(&mut self, text: &[u8]) {
-        if let Typed::Number(number) = typed(text) {
+        if let TypedText::Number(number) = typed_text(text) {
             return self.number(number);
         }
         self.unpaired();
