@@ -133,6 +133,7 @@ impl<C: Carrier> ClientSession<C> {
         };
         let session = ctx.address().recipient();
         let bytes = info.properties.len() + info.args.len() + 1_024;
+        self.state = State::Asked;
         self.tell_script(ToScript::Connect { info: Box::new(info), session }, bytes, ctx);
     }
 
@@ -292,6 +293,7 @@ impl<C: Carrier> ClientSession<C> {
                 self.carrier.say(Reply::ConnectAccepted(accepted.info));
             }
             Err(refusal) => {
+                self.state = State::Opening;
                 if matches!(refusal, Refusal::InvalidApp(_))
                     && let Some(connect) = self.carrier.connect_elsewhere()
                 {

@@ -91,8 +91,10 @@ pub(crate) struct ClientSession<C: Carrier> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Before the script accepted the client.
+    /// The script knows nothing of the client, or refused it.
     Opening,
+    /// The script was asked and may accept the client at any time: it is told when it ends.
+    Asked,
     /// Accepted: the script is told when it ends.
     Open,
     /// Sending its last words.
@@ -288,8 +290,12 @@ impl<C: Carrier> ClientSession<C> {
         C::say_last_words(self, ctx);
     }
 
-    /// Tells everybody who knew this client, in the order of events of section 3.1.
+    /// Tells everybody who knew this client, in the order of events of section 3.1. What the script
+    /// has still to decide counts as accepted: it decides before this comes, and ends what it never
+    /// heard of or refused without a word.
     fn settle(&mut self) {
+        // What was not sent yet must not follow the end.
+        self.held.clear();
         C::settle(self);
         let publishing: Vec<_> =
             self.publishing.drain().map(|(_, publishing)| publishing).collect();
@@ -300,7 +306,7 @@ impl<C: Carrier> ClientSession<C> {
         for playing in playing {
             self.end_playing(playing);
         }
-        if self.state == State::Open {
+        if matches!(self.state, State::Asked | State::Open) {
             self.script.push(ToScript::Disconnect(self.client));
         }
     }
@@ -314,15 +320,19 @@ impl<C: Carrier> ClientSession<C> {
         let run = publishing.info.id;
         if publishing.accepted {
             publishing.claim.control.do_send(ToPublication::End { run });
+        } else {
+            // No packet is on its way.
+            self.script.push(ToScript::Unpublished(run));
         }
         self.services.directory.release(&publishing.info.name, run);
     }
 
     fn end_playing(&self, playing: Playing<C>) {
-        let Some(subscription) = playing.subscription else { return };
-        self.local.detach(subscription.key, playing.listener);
-        subscription.control.do_send(ToPublication::Leave { worker: self.local.index });
-        self.services.directory.unsubscribe(&playing.name, subscription.key);
+        if let Some(subscription) = playing.subscription {
+            self.local.detach(subscription.key, playing.listener);
+            subscription.control.do_send(ToPublication::Leave { worker: self.local.index });
+            self.services.directory.unsubscribe(&playing.name, subscription.key);
+        }
         self.script.push(ToScript::Unsubscribe(playing.listener));
     }
 }

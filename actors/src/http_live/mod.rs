@@ -114,7 +114,7 @@ impl Live {
     /// `onSubscribe` has decided.
     pub(crate) fn decided(&self, listener: ListenerId, decision: Result<(), Refusal>) {
         if let Some(waiting) = self.waiting.borrow_mut().remove(&listener) {
-            // Fails when the player left meanwhile: its client's end tells the script.
+            // Fails when the player left meanwhile: the drop of `Asked` has told the script.
             let _ = waiting.send(decision);
         }
     }
@@ -134,6 +134,38 @@ impl Gate {
             let mut gate = viewer.gate.borrow_mut();
             gate.set_receive_audio(self.receive.0);
             gate.set_receive_video(self.receive.1);
+        }
+    }
+}
+
+/// A question that may never see its answer: the player can leave meanwhile, which drops it.
+struct Asked<'a> {
+    connection: &'a Connection,
+    listener: ListenerId,
+    script: &'a Outbox<ToScript>,
+    stage: Stage,
+}
+
+#[derive(PartialEq, Eq)]
+enum Stage {
+    /// The script may have allowed it.
+    Asked,
+    /// It has no listener.
+    Refused,
+    /// A [`Playing`] ends it.
+    Taken,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if self.stage == Stage::Taken {
+            return;
+        }
+        let live = self.connection.live();
+        live.waiting.borrow_mut().remove(&self.listener);
+        live.gates.borrow_mut().remove(&self.listener);
+        if self.stage == Stage::Asked {
+            self.script.push(ToScript::Unsubscribe(self.listener));
         }
     }
 }
@@ -167,20 +199,16 @@ pub(crate) async fn subscribe(connection: &Rc<Connection>, play: Play) -> Result
     let live = connection.live();
     live.waiting.borrow_mut().insert(listener, decide);
     live.gates.borrow_mut().insert(listener, Gate { receive: (true, true), viewer: None });
-    let forget = || {
-        live.waiting.borrow_mut().remove(&listener);
-        live.gates.borrow_mut().remove(&listener);
-    };
+    let mut asked = Asked { connection, listener, script: &play.script, stage: Stage::Refused };
     match play.script.offer(ToScript::Subscribe { info, publication }, 1_024) {
-        Offer::Accepted => {}
-        Offer::Full(_) | Offer::Gone(_) => {
-            forget();
-            return Err(NoPlay::Busy("the script is too busy"));
-        }
+        Offer::Accepted => asked.stage = Stage::Asked,
+        Offer::Full(_) | Offer::Gone(_) => return Err(NoPlay::Busy("the script is too busy")),
     }
     let refusal = match decision.await {
         Ok(Ok(())) => match services.directory.subscribe(&play.name) {
             Some(subscription) => {
+                asked.stage = Stage::Taken;
+                drop(asked);
                 return Ok(Playing {
                     play,
                     connection: connection.clone(),
@@ -193,14 +221,15 @@ pub(crate) async fn subscribe(connection: &Rc<Connection>, play: Play) -> Result
             }
             None => {
                 services.metrics.connections_refused.fetch_add(1, Relaxed);
-                play.script.push(ToScript::Unsubscribe(listener));
                 NoPlay::Busy("too many stream names are in use")
             }
         },
-        Ok(Err(Refusal::Rejected(text) | Refusal::InvalidApp(text))) => NoPlay::Refused(text),
+        Ok(Err(Refusal::Rejected(text) | Refusal::InvalidApp(text))) => {
+            asked.stage = Stage::Refused;
+            NoPlay::Refused(text)
+        }
         Err(_) => NoPlay::Busy("the connection ends"),
     };
-    forget();
     match &refusal {
         NoPlay::Refused(reason) => info!(reason = %reason.escape_ascii(), "play refused"),
         NoPlay::Busy(reason) => warn!(reason, "play refused"),

@@ -51,7 +51,7 @@ pub(crate) fn is_live(path: &str) -> bool {
     Wanted::of(path).is_some()
 }
 
-/// An accepted client, until it is dropped.
+/// A client that the script accepted or may yet accept, until it is dropped.
 struct Client {
     id: ClientId,
     script: Rc<Outbox<ToScript>>,
@@ -141,8 +141,9 @@ async fn play(
     let Offer::Accepted = script.offer(message, bytes) else {
         return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the script is too busy"));
     };
-    let client = match decision.await {
-        Ok(Ok(_)) => Client { id: connection.number, script: script.clone() },
+    let client = Client { id: connection.number, script: script.clone() };
+    match decision.await {
+        Ok(Ok(_)) => {}
         Ok(Err(refusal)) => {
             let (status, text) = match refusal {
                 Refusal::InvalidApp(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
@@ -152,7 +153,7 @@ async fn play(
             return Err(refused_with(status, &text[..]));
         }
         Err(_) => return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends")),
-    };
+    }
     let play = Play {
         client: client.id,
         session,

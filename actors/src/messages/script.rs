@@ -26,7 +26,7 @@ pub enum ToScript {
         /// Where the decision and later writes go.
         session: Recipient<ToSession>,
     },
-    /// EVT-04; ignored for clients that were not accepted.
+    /// EVT-04, also for a client that left before the decision; ignored when it was refused.
     Disconnect(ClientId),
     /// A client calls a function (CLI-20).
     Call {
@@ -90,7 +90,8 @@ pub enum ToScript {
         /// The way to its publication.
         control: Recipient<ToPublication>,
     },
-    /// The run of a client or a script ended and its last packet was delivered (CLI-34).
+    /// The run of a client or a script ended and its last packet was delivered (CLI-34); ignored for
+    /// one that was refused.
     Unpublished(PublicationId),
     /// CLI-35.
     Subscribe {
@@ -99,7 +100,7 @@ pub enum ToScript {
         /// The publication of that name, when one runs.
         publication: Option<PublicationId>,
     },
-    /// CLI-36.
+    /// CLI-36; ignored for a listener that was refused.
     Unsubscribe(ListenerId),
     /// Packets of a run that a script watches (PUB-06..08).
     Media {
