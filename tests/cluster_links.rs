@@ -247,6 +247,9 @@ async fn clu_10_a_node_that_stops_refuses_its_servers_in_order() {
     a.logged(&["NOTE", "down b.example error=Server is stopping"]).await;
     b.logged(&["NOTE", "down a.example"]).await;
     assert!(!a.has_logged(&["connection lost"]));
+    // Its own end is nothing to warn of.
+    b.logged(&["INFO", "link ended", "refused here: Server is stopping"]).await;
+    assert_eq!(b.count_logged(&["WARN"]), 0);
 }
 
 #[tokio::test]

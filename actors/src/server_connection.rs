@@ -398,10 +398,10 @@ impl ServerConnection {
         if self.state == State::Closing {
             return;
         }
-        if reason.is_orderly() {
-            info!(%reason, "link ended");
-        } else {
+        if reason.is_trouble() {
             warn!(%reason, "link ended");
+        } else {
+            info!(%reason, "link ended");
         }
         self.reason = Some(reason);
         self.settle();

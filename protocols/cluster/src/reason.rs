@@ -112,10 +112,15 @@ impl CloseReason {
         }
     }
 
-    /// Whether the end was meant, by a node that shuts down or by the duplicate rule; anything else
-    /// is worth a warning.
+    /// Whether the end was meant, by a node that shuts down or by the duplicate rule.
     pub fn is_orderly(&self) -> bool {
         matches!(self, CloseReason::Local(_) | CloseReason::Peer(_) | CloseReason::Duplicate)
+    }
+
+    /// Whether an operator should look at it: not at an orderly end, nor at what this node decided
+    /// itself, be it by a script or because it stops.
+    pub fn is_trouble(&self) -> bool {
+        !self.is_orderly() && !matches!(self, CloseReason::RejectedHere(_))
     }
 
     /// What the peer is told; `None` where it would not understand, or is gone.
