@@ -13,6 +13,8 @@ function onConnection(client)
 		local t = {}
 		while true do t[#t + 1] = ("x"):rep(1000) .. #t end
 	end
+	function client:wait(seconds) return os.execute("sleep " .. seconds) end
+	function client:poll() while true do os.execute("sleep 0.05") end end
 	function client:add(a, b) return a + b end
 end
 "#;
@@ -71,4 +73,19 @@ async fn memory_past_its_bound_is_an_error_of_the_handler_and_counted() {
     node.logged(&["ERROR", "scripts met script.memory (67108864 bytes)"]).await;
     until("the counter", || node.sample("ramona_script_memory_errors_total") > 0.0).await;
     stage.assert_untouched(&node).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_waits_is_not_over_its_budget_until_ten_times_its_length() {
+    let ini = "[script]\nbudget = 0.25\n";
+    let node = TestNode::builder("A").ini(ini).www("main.lua", SCRIPT).start().await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
+    // Twice its budget by the clock: nothing but the processor counts.
+    let waited = client.call("wait", &[0.5.into()]).await;
+    assert_eq!(waited, Ok(vec![0.0.into()]));
+    assert_eq!(node.count_logged(&["interrupted"]), 0);
+    let (_, text) = client.call("poll", &[]).await.expect_err("it never returns");
+    assert!(text.contains("longer than script.budget"), "{text}");
+    let sum = client.call("add", &[2.0.into(), 3.0.into()]).await;
+    assert_eq!(sum, Ok(vec![5.0.into()]));
 }

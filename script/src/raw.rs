@@ -21,6 +21,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, compiler_fence};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
 
 use mlua::{Lua, LuaOptions, StdLib, ffi};
 
@@ -60,6 +61,23 @@ impl Shared {
     /// The run of now, `None` between runs.
     pub(crate) fn running(&self) -> Option<u64> {
         Some(self.run.load(Relaxed)).filter(|run| run % 2 == 1)
+    }
+
+    /// Processor time of the engine's thread so far; `None` once the engine ended.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = (*thread)?;
+        let mut clock = 0;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the thread lives, as in `interrupt`, and both calls write to what they are given.
+        let result = unsafe {
+            match libc::pthread_getcpuclockid(thread, &raw mut clock) {
+                0 => libc::clock_gettime(clock, &raw mut time),
+                error => error,
+            }
+        };
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        (result == 0).then(|| Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0)))
     }
 
     /// Makes a run end by an error; nothing happens when it is over.

@@ -2,6 +2,7 @@
 //! (`script.memory`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mlua::Lua;
 use mlua::state::{GcIncParams, GcMode};
@@ -18,7 +19,7 @@ const USUAL_PAUSE: usize = 200;
 
 /// Interrupts handlers of one engine from another thread.
 ///
-/// The engine has no clock: whoever holds this looks at [`running`](Self::running) from time to
+/// The engine measures nobody: whoever holds this looks at [`running`](Self::running) from time to
 /// time and calls [`interrupt`](Self::interrupt) when one number stays for too long.
 #[derive(Clone, Debug)]
 pub struct Interrupter(pub(crate) Arc<Shared>);
@@ -28,6 +29,12 @@ impl Interrupter {
     /// have two numbers, a handler and what it calls have one.
     pub fn running(&self) -> Option<u64> {
         self.0.running()
+    }
+
+    /// Processor time that the engine's thread has taken so far, which is what a handler is to blame
+    /// for on a machine that others use as well; `None` once the engine ended.
+    pub fn processor_time(&self) -> Option<Duration> {
+        self.0.processor_time()
     }
 
     /// Makes the handler end by a Lua error that names file, line and function. It is raised again

@@ -132,8 +132,8 @@ impl NodeBuilder {
     fn configuration(&self, ports: Addresses) -> Config {
         let overrides = Overrides { dir: Some(self.dir.path().into()), ..Overrides::default() };
         let file = Some(PathBuf::from(format!("{}.ini", self.name)));
-        // Debug builds on a busy machine take longer than a node's handlers may; the key given by a
-        // test wins, for it comes later.
+        // Handlers of tests turn round and round until the test lets them go, in debug builds; the key
+        // given by a test wins, for it comes later.
         let ini = format!("script.budget = 60\n{}", self.ini);
         let loaded = Config::parse(ini.as_bytes(), file, self.dir.path(), &overrides);
         let mut config = loaded.expect("the configuration is right").config;

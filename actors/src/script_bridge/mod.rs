@@ -52,7 +52,7 @@ pub struct ScriptConfig {
     pub arguments: Vec<(String, String)>,
     /// A handler that takes longer is named in the log.
     pub slow: Duration,
-    /// A handler that takes longer is interrupted; `None` is never.
+    /// A handler that takes more processor time is interrupted; `None` is never.
     pub budget: Option<Duration>,
     /// Bytes that the Lua state may hold; 0 for no limit.
     pub memory: usize,

@@ -132,7 +132,7 @@ pub static KEYS: &[Key] = &[
         "a handler of a script that takes longer is named in the log; 0: never"),
 
     key("script.budget", decimal(0.0, HOUR), "2", "s",
-        "a handler of a script that takes longer is interrupted by an error; 0: never"),
+        "a handler of a script that takes more processor time, or ten times that by the clock, is interrupted by an error; 0: never"),
     key("script.memory", whole(0, 1 << 40), "1073741824", "bytes",
         "what all scripts together may hold; a handler that passes it ends with 'not enough memory'; 0: no limit"),
 
