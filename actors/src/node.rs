@@ -13,24 +13,22 @@
 //!
 //! Everything an actor needs comes in its constructor; several nodes fit in one process.
 
-use std::net::{SocketAddr, TcpListener};
+mod config;
+mod ports;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use bytes::Bytes;
-use ramona_cluster::Hello;
-use ramona_media::CacheLimits;
 use ramona_rtmfp as rtmfp;
 use ramona_rtmfp::{EndpointConfig, Entropy, Group, HelloPolicy, Identity};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::directory::Directory;
 use crate::groups::Groups;
-use crate::http_session::{self, HttpConfig};
+use crate::http_session;
 use crate::listener::{Door, Listener, StopListening};
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Metrics};
@@ -38,99 +36,21 @@ use crate::metrics_log::MetricsLog;
 use crate::outbox::{Backlog, Ticketed};
 use crate::publication::{Publication, PublicationContext};
 use crate::rtmfp_endpoint::{RtmfpEndpoint, RtmfpEndpointConfig, StopEndpoint};
-use crate::rtmfp_session::RtmfpConfig;
-use crate::rtmp_session::{self, RtmpConfig};
+use crate::rtmp_session;
 use crate::script_bridge::{Late, ScriptBridge, ScriptConfig};
-use crate::servers::{Servers, ServersConfig, StopServers};
+use crate::servers::{Servers, StopServers};
 use crate::services::{Ids, Services};
-use crate::status_page::{Status, StatusConfig};
-use crate::tls::{CertificateWatch, Certificates, TlsConfig};
-use crate::websocket_session::WebSocketConfig;
+use crate::status_page::Status;
+use crate::tls::{CertificateWatch, Certificates};
 use crate::worker::{StartSession, StopSessions, Worker, WorkerHandle};
 
-/// Connections that may wait for `accept`.
-const LISTEN_BACKLOG: i32 = 1_024;
+pub use config::{NodeConfig, StartError};
+use ports::Ports;
+pub use ports::{Addresses, Port};
 
 /// How long each step of a shutdown may take: telling servers and running `onStop`, then telling
 /// clients. Together with the sessions' linger the node ends within five seconds.
 const STOP_STEP: Duration = Duration::from_secs(2);
-
-/// A node's whole configuration, one section per component.
-#[derive(Clone, Debug)]
-pub struct NodeConfig {
-    /// Arbiters for sessions and publications; 0 is one per core.
-    pub threads: usize,
-    /// RTMP port; `None` is off, port 0 any free port.
-    pub rtmp: Option<Port>,
-    /// RTMPS port: RTMP through TLS.
-    pub rtmps: Option<Port>,
-    /// RTMP sessions.
-    pub rtmp_session: RtmpConfig,
-    /// RTMFP port (UDP); `None` is off, port 0 any free port.
-    pub rtmfp: Option<Port>,
-    /// RTMFP sessions.
-    pub rtmfp_session: RtmfpConfig,
-    /// Send and receive buffers of clients' sockets in bytes; `None` leaves the system's choice.
-    pub socket_buffer: Option<usize>,
-    /// Public address of this node, for redirects to itself.
-    pub host: Option<String>,
-    /// HTTP port.
-    pub http: Option<Port>,
-    /// HTTPS port, for WSS as well.
-    pub https: Option<Port>,
-    /// The certificate of the ports for TLS.
-    pub tls: Option<TlsConfig>,
-    /// HTTP sessions.
-    pub http_session: HttpConfig,
-    /// WebSocket sessions, which begin at the HTTP port.
-    pub websocket_session: WebSocketConfig,
-    /// Port for links of other nodes.
-    pub servers: Option<Port>,
-    /// Links.
-    pub servers_config: ServersConfig,
-    /// Bounds of each publication's cache.
-    pub cache: CacheLimits,
-    /// Scripts.
-    pub script: ScriptConfig,
-    /// The operator's page.
-    pub status: StatusConfig,
-    /// Between two metrics lines; zero is none.
-    pub metrics_period: Duration,
-}
-
-/// A port to open and the configuration key it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    /// Where to listen.
-    pub address: SocketAddr,
-    /// Key for error messages, such as `RTMP.port`.
-    pub key: &'static str,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port could not be opened.
-    #[error(
-        "cannot listen on {} ({}): {error}; another program uses it, or it is not allowed: \
-         change {} in the configuration", .port.address, .port.key, .port.key
-    )]
-    Port {
-        /// Which.
-        port: Port,
-        /// The system's words.
-        error: std::io::Error,
-    },
-    /// A port for TLS without a certificate that can be used.
-    #[error("{0} needs a certificate and its key: {1}; see tls.certificate and tls.key")]
-    Tls(&'static str, String),
-    /// The Lua state could not be made.
-    #[error("the script engine does not start: {0}")]
-    Script(String),
-    /// The system gives no random bytes.
-    #[error("RTMFP does not start, the system gives no randomness: {0}")]
-    Randomness(String),
-}
 
 /// A running node.
 pub struct Node {
@@ -145,23 +65,6 @@ pub struct Node {
     metrics_log: Addr<MetricsLog>,
 }
 
-/// Where a node listens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
-    /// RTMP.
-    pub rtmp: Option<SocketAddr>,
-    /// RTMP through TLS.
-    pub rtmps: Option<SocketAddr>,
-    /// RTMFP (UDP).
-    pub rtmfp: Option<SocketAddr>,
-    /// HTTP.
-    pub http: Option<SocketAddr>,
-    /// HTTP through TLS.
-    pub https: Option<SocketAddr>,
-    /// Links of other nodes.
-    pub servers: Option<SocketAddr>,
-}
-
 impl Node {
     /// Starts a node. Runs inside an actix system; nothing is started when a port cannot be opened.
     ///
@@ -169,23 +72,8 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let tls = load_certificates(&config)?;
-        let rtmp = open(config.rtmp.as_ref())?;
-        let rtmps = open(config.rtmps.as_ref())?;
-        let rtmfp = open_udp(config.rtmfp.as_ref(), config.rtmfp_session.socket_buffer)?;
-        let http = open(config.http.as_ref())?;
-        let https = open(config.https.as_ref())?;
-        let servers = open(config.servers.as_ref())?;
-        let local = |listener: &Option<TcpListener>| {
-            listener.as_ref().and_then(|listener| listener.local_addr().ok())
-        };
-        let addresses = Addresses {
-            rtmp: local(&rtmp),
-            rtmps: local(&rtmps),
-            rtmfp: rtmfp.as_ref().and_then(|socket| socket.local_addr().ok()),
-            http: local(&http),
-            https: local(&https),
-            servers: local(&servers),
-        };
+        let ports = Ports::open(&config)?;
+        let addresses = ports.addresses();
 
         let metrics = Arc::new(Metrics::default());
         let ids = Arc::new(Ids::default());
@@ -224,15 +112,16 @@ impl Node {
         });
         late.set(services.directory.clone(), services.groups.clone());
 
-        if http.is_some() || https.is_some() {
+        if ports.http.is_some() || ports.https.is_some() {
             build_http(&services, &workers).await;
         }
-        let doors = [(RTMP, rtmp), (RTMPS, rtmps), (HTTP, http), (HTTPS, https)];
+        let doors =
+            [(RTMP, ports.rtmp), (RTMPS, ports.rtmps), (HTTP, ports.http), (HTTPS, ports.https)];
         let listeners = doors.into_iter().filter_map(|(door, listener)| {
             Some(Listener::new(door, listener?, services.clone(), workers.clone()).start())
         });
         let listeners = listeners.collect();
-        let rtmfp = match rtmfp {
+        let rtmfp = match ports.rtmfp {
             Some(socket) => {
                 let arbiter = actix_rt::Arbiter::new();
                 let started = start_rtmfp(&arbiter, socket, config.host, &services, &workers)?;
@@ -249,10 +138,10 @@ impl Node {
             warn!("www/main.lua takes longer than 10 s to load: the node goes on without waiting");
         }
         let mut servers_config = config.servers_config;
-        tell_ports(&mut servers_config.hello, &addresses);
+        addresses.tell(&mut servers_config.hello);
         let servers = Servers::new(
             servers_config,
-            servers,
+            ports.servers,
             workers.clone(),
             script,
             metrics.clone(),
@@ -263,7 +152,7 @@ impl Node {
         // It ends with the last who uses the certificate.
         let _ = tls.map(|certificates| CertificateWatch::new(&certificates).start());
         let metrics_log = MetricsLog::new(metrics, config.metrics_period).start();
-        announce(&addresses);
+        addresses.announce();
         Ok(Self { addresses, services, workers, arbiters, listeners, rtmfp, servers, metrics_log })
     }
 
@@ -447,15 +336,6 @@ fn start_rtmfp(
     }))
 }
 
-fn open_udp(
-    port: Option<&Port>,
-    buffer: Option<usize>,
-) -> Result<Option<std::net::UdpSocket>, StartError> {
-    let Some(port) = port else { return Ok(None) };
-    let opened = crate::udp::bind(port.address, buffer);
-    opened.map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
-}
-
 /// Publications are spread over the workers' arbiters in turn.
 fn publication_starter(context: PublicationContext) -> crate::directory::Starter {
     let next = AtomicUsize::new(0);
@@ -469,59 +349,4 @@ fn publication_starter(context: PublicationContext) -> crate::directory::Starter
 
 pub(crate) fn send(to: &Recipient<Ticketed<ToScript>>, message: ToScript) {
     to.do_send(Ticketed { message, ticket: Arc::<Backlog>::default().take(0) });
-}
-
-fn open(port: Option<&Port>) -> Result<Option<TcpListener>, StartError> {
-    let Some(port) = port else { return Ok(None) };
-    let listen = || {
-        let domain = Domain::for_address(port.address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        // Restarting must not wait for old connections to time out.
-        socket.set_reuse_address(true)?;
-        if domain == Domain::IPV6 {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&port.address.into())?;
-        socket.listen(LISTEN_BACKLOG)?;
-        Ok(socket.into())
-    };
-    listen().map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
-}
-
-/// Other nodes send clients to where this one listens, which the system chose where the
-/// configuration says 0.
-fn tell_ports(hello: &mut Hello, addresses: &Addresses) {
-    for (protocol, address) in
-        [("RTMP", addresses.rtmp), ("RTMFP", addresses.rtmfp), ("HTTP", addresses.http)]
-    {
-        let port = address.map_or(0, |address| address.port());
-        match hello.ports.iter_mut().find(|(name, _)| name == protocol) {
-            Some((_, told)) => *told = port,
-            None => hello.ports.push((protocol.to_owned(), port)),
-        }
-        let (key, port) = (format!("{protocol}.port"), Bytes::from(port.to_string()));
-        let is_key = |name: &Bytes| name.eq_ignore_ascii_case(key.as_bytes());
-        match hello.configuration.iter_mut().find(|(name, _)| is_key(name)) {
-            Some((_, told)) => *told = port,
-            None => hello.configuration.push((key.into(), port)),
-        }
-    }
-}
-
-fn announce(addresses: &Addresses) {
-    let named = [
-        ("RTMP", addresses.rtmp),
-        ("RTMPS", addresses.rtmps),
-        ("RTMFP", addresses.rtmfp),
-        ("HTTP", addresses.http),
-        ("HTTPS", addresses.https),
-        ("links of other nodes", addresses.servers),
-    ];
-    for (what, address) in named {
-        match address {
-            Some(address) => info!("{what} on {address}"),
-            None => info!("{what}: off"),
-        }
-    }
 }
