@@ -6,5 +6,6 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod node;
+pub mod open_files;
 pub mod probe;
 pub mod telemetry;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use ramona::cli::{Cli, Command, Daemon, EXIT_USAGE, help};
 use ramona::config::{Config, Loaded, Severity};
 use ramona::daemon::{self, Detached, PidFile};
-use ramona::node;
 use ramona::telemetry::{self, LogFiles};
+use ramona::{node, open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -113,6 +113,10 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
     for problem in &problems {
         problem.log();
     }
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    open_files::tell();
     let _pidfile = match &cli.pidfile {
         Some(path) => Some(
             PidFile::write(path)

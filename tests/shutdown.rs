@@ -151,3 +151,21 @@ async fn ctrl_c_ends_the_program_in_order_as_well() {
     assert_eq!(program.ended().await.code(), Some(0));
     assert!(program.lines().iter().any(|line| line.contains("stops")), "{:#?}", program.lines());
 }
+
+#[tokio::test]
+async fn a_node_raises_the_limit_of_open_files_that_it_was_started_with() {
+    let port = free_port();
+    let arguments = ["-c", "ulimit -Sn 64; exec \"$0\"", RAMONA];
+    let mut program = Program::start("sh", &ini(port, ""), "", &arguments);
+    program.listens(loopback(port)).await;
+    program.logged(&["open files"]).await;
+    let connections: Vec<_> = (0..100)
+        .map(|_| std::net::TcpStream::connect(loopback(port)).expect("the system takes it"))
+        .collect();
+    // The last in the line is served: nobody before it was left without a file.
+    let client = RtmpClient::connect(loopback(port), "").await;
+    drop((client, connections));
+    program.terminate();
+    assert!(program.ended().await.success());
+    assert!(!program.lines().iter().any(|line| line.contains("cannot be accepted")));
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::stream;
@@ -22,6 +22,9 @@ pub const MAX_SESSIONS: i64 = 100_000;
 
 /// Wait after a failed accept: most likely no file descriptor is left, others must close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two lines that say that connections are refused.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a port is for.
 #[derive(Clone, Copy)]
@@ -43,7 +46,27 @@ pub(crate) struct Listener {
     services: Arc<Services>,
     workers: Arc<[WorkerHandle]>,
     next: usize,
+    refused: Refused,
     _alive: Alive,
+}
+
+/// Connections that were not taken since the last line about them.
+#[derive(Default)]
+struct Refused {
+    count: u64,
+    last_line: Option<Instant>,
+}
+
+impl Refused {
+    /// Counts one more; how many a line should tell of, when one is due.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.last_line.is_some_and(|last| now - last < LOG_INTERVAL) {
+            return None;
+        }
+        self.last_line = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
 }
 
 struct Incoming(std::io::Result<(TcpStream, SocketAddr)>);
@@ -63,7 +86,8 @@ impl Listener {
         workers: Arc<[WorkerHandle]>,
     ) -> Self {
         let alive = services.metrics.alive(door.listener);
-        Self { door, listener: Some(listener), services, workers, next: 0, _alive: alive }
+        let refused = Refused::default();
+        Self { door, listener: Some(listener), services, workers, next: 0, refused, _alive: alive }
     }
 
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -74,7 +98,10 @@ impl Listener {
         }
         if metrics.actor(door.sessions).alive.load(Relaxed) >= MAX_SESSIONS {
             metrics.connections_refused.fetch_add(1, Relaxed);
-            warn!(%peer, port = door.key, limit = MAX_SESSIONS, "connection refused: too many sessions");
+            if let Some(count) = self.refused.add(Instant::now()) {
+                let (port, limit) = (door.key, MAX_SESSIONS);
+                warn!(%peer, port, limit, count, "connections refused: too many sessions");
+            }
             return;
         }
         if let Err(error) = prepare(&stream, self.services.socket_buffer) {
@@ -117,7 +144,12 @@ impl StreamHandler<Incoming> for Listener {
         let _handling = metrics.handling(self.door.listener);
         match item.0 {
             Ok((stream, peer)) => self.accept(stream, peer),
-            Err(error) => warn!(%error, port = self.door.key, "cannot accept a connection"),
+            Err(error) => {
+                metrics.connections_refused.fetch_add(1, Relaxed);
+                if let Some(count) = self.refused.add(Instant::now()) {
+                    warn!(%error, port = self.door.key, count, "connections cannot be accepted");
+                }
+            }
         }
     }
 }
@@ -127,5 +159,20 @@ impl Handler<StopListening> for Listener {
 
     fn handle(&mut self, _: StopListening, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_connections_are_counted_and_told_once_an_interval() {
+        let (mut refused, start) = (Refused::default(), Instant::now());
+        assert_eq!(refused.add(start), Some(1));
+        for _ in 0..5 {
+            assert_eq!(refused.add(start + LOG_INTERVAL / 2), None);
+        }
+        assert_eq!(refused.add(start + LOG_INTERVAL), Some(6));
     }
 }
