@@ -260,6 +260,10 @@ async fn a_slow_player_loses_frames_up_to_a_key_frame_and_others_lose_none() {
         assert_eq!(bodies(&received), bodies(&frames));
         sent += 20;
     }
+    // Who looks at the publication sees it.
+    let (_, _, seen) = ramona_testkit::http_get(node.http(), "/status/data").await;
+    let seen: serde_json::Value = serde_json::from_str(&seen).expect("JSON");
+    assert!(seen["publications"]["rows"][0]["dropped"].as_u64() > Some(0), "{seen:#}");
     // The slow one reads again: whole tags, and behind the gap a key frame first.
     slow.header().await;
     let caught_up = Cell::new(false);

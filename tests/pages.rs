@@ -63,6 +63,20 @@ async fn the_operators_page_is_live_and_draws_its_plots() {
     page.until("/bit\\/s$/.test(document.getElementById('in').textContent)").await;
     page.until("document.querySelectorAll('.plot canvas').length === 4").await;
     page.until("past.at.length >= 3").await;
+    // Its publisher is a client, with an address and a rate.
+    page.until("/^127\\.0\\.0\\.1:/.test(document.querySelector('#client-rows td')?.textContent)")
+        .await;
+    page.until(
+        "/bit\\/s$/.test(document.querySelector('#client-rows td:nth-child(2)')?.textContent)",
+    )
+    .await;
+    // A phone shows all of it without scrolling to the side, and wide tables by themselves.
+    page.resize(390, 844).await;
+    page.until("[...document.querySelectorAll('.plot canvas')].every(at => at.clientWidth < 390)")
+        .await;
+    page.until("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        .await;
+    page.until("innerWidth === 390").await;
     let errors = browser.lines();
     assert!(errors.iter().all(|line| !line.contains("rror")), "{errors:#?}");
 }

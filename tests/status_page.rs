@@ -2,7 +2,37 @@
 
 use std::net::SocketAddr;
 
-use ramona_testkit::{RtmpClient, Stranger, TestNode, http_get, pictures};
+use ramona_testkit::{
+    HttpClient, RtmfpClient, RtmpClient, Stranger, TestNode, WebSocketClient, http_get, pictures,
+    wait,
+};
+use serde_json::Value;
+
+/// What the page is told now.
+async fn snapshot(node: &TestNode) -> Value {
+    let (code, _, body) = http_get(node.http(), "/status/data").await;
+    assert_eq!(code, 200, "{body}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+/// Looks until `found` finds something.
+async fn look<T>(node: &TestNode, what: &str, mut found: impl FnMut(&Value) -> Option<T>) -> T {
+    let begin = std::time::Instant::now();
+    loop {
+        let seen = snapshot(node).await;
+        if let Some(found) = found(&seen) {
+            return found;
+        }
+        assert!(begin.elapsed() < wait::PATIENCE, "waited for: {what}; {seen:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// The listed client with this address.
+fn listed(seen: &Value, address: SocketAddr) -> Option<&Value> {
+    let rows = seen["client_list"]["rows"].as_array().expect("rows");
+    rows.iter().find(|row| row["address"] == address.to_string())
+}
 
 /// A request with headers: status code, head and body.
 async fn ask(from: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
@@ -156,4 +186,88 @@ async fn the_feed_tells_every_second_and_a_page_too_many_is_refused() {
         assert!(text.contains("\"uptime\":") && text.ends_with('}'), "{text}");
     }
     assert_eq!(node.panics(), 0);
+}
+
+#[tokio::test]
+async fn clients_of_every_protocol_are_listed_with_what_they_move_while_they_are_there() {
+    let script = "function onConnection(client) return { timeout = 60 } end";
+    let node = TestNode::builder("N").www("main.lua", script).www("app/main.lua", "");
+    let node = node.www("app/a.txt", "text").start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "app").await;
+    let stream = publisher.publish("s").await;
+    let rtmp = RtmpClient::connect(node.rtmp(), "").await;
+    rtmp.play("s").await;
+    let rtmfp = RtmfpClient::connect(node.rtmfp(), "app").await;
+    rtmfp.play("s").await;
+    let mut websocket = WebSocketClient::connect(node.http(), "/app/").await;
+    websocket.text(r#"["__play","s"]"#).await;
+    let mut http = HttpClient::connect(node.http()).await;
+    assert_eq!(http.get("/app/a.txt").await.status, 200);
+    let mut players = Vec::new();
+    for headers in [
+        "",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    ] {
+        let mut player = Stranger::connect(node.http()).await;
+        let request = format!("GET /app/s.flv HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+        assert!(player.send(request.as_bytes()).await);
+        players.push(player);
+    }
+    // It flows until each viewer's rate is seen.
+    let mut next = 0;
+    let protocols = look(&node, "rates of all who play and publish", |seen| {
+        publisher.send(stream, &pictures::range(next..next + 5, 5, 2_000));
+        next += 5;
+        let of =
+            |address, key| listed(seen, address).is_some_and(|row| row[key].as_u64() > Some(0));
+        let moves = of(publisher.local(), "in_rate")
+            && of(rtmp.local(), "out_rate")
+            && of(rtmfp.local(), "out_rate")
+            && players.iter().all(|player| of(player.local(), "out_rate"));
+        let rows = seen["client_list"]["rows"].as_array().expect("rows");
+        let mut protocols: Vec<_> = rows
+            .iter()
+            .map(|row| format!("{} {}", row["protocol"].as_str().unwrap_or_default(), row["path"]))
+            .collect();
+        protocols.sort();
+        // The one who asks now is a client of HTTP himself, but not of an application.
+        (moves && seen["client_list"]["total"] == protocols.len()).then_some(protocols)
+    })
+    .await;
+    let (app, root) = (r#""/app""#, r#""""#);
+    let expected = [
+        format!("HTTP {app}"),
+        format!("HTTP {app}"),
+        format!("RTMFP {app}"),
+        format!("RTMP {root}"),
+        format!("RTMP {app}"),
+        format!("WebSocket {app}"),
+        format!("WebSocket {app}"),
+    ];
+    assert_eq!(protocols, expected);
+    let seen = snapshot(&node).await;
+    let row = listed(&seen, rtmfp.local()).expect("it is listed");
+    assert_eq!(row["id"].as_str(), Some(&*rtmfp.peer_id().to_string()));
+    assert!(row["since"].as_u64() > Some(1_600_000_000_000));
+    drop((publisher, rtmp, websocket, http, players));
+    rtmfp.leave();
+    look(&node, "an empty list", |seen| (seen["client_list"]["total"] == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_link_is_shown_with_the_host_and_address_of_the_far_end() {
+    let b = TestNode::builder("B").linkable().ini("host = b.example").start().await;
+    let a = TestNode::builder("A").target(b.links()).ini("host = a.example").start().await;
+    a.logged(&["linked"]).await;
+    b.logged(&["linked"]).await;
+    for (node, host, dialled) in [(&a, "b.example", true), (&b, "a.example", false)] {
+        let seen = look(node, "the link", |seen| {
+            seen["links"].get(0).filter(|link| !link["host"].is_null()).cloned()
+        })
+        .await;
+        assert_eq!(seen["host"], host);
+        assert_eq!(seen["address"], "127.0.0.1");
+        assert_eq!(seen["dialled"], dialled);
+    }
 }

@@ -43,6 +43,8 @@ struct Entry {
     /// Numbers of the run, once its claim was accepted.
     running: Option<Arc<MediaQos>>,
     viewers: usize,
+    /// Frames that viewers lost since the name came up.
+    dropped: Arc<AtomicU64>,
 }
 
 /// A name that is published or awaited.
@@ -51,6 +53,8 @@ pub(crate) struct NameInUse {
     pub(crate) name: Bytes,
     /// Of this node.
     pub(crate) viewers: usize,
+    /// Frames that viewers lost.
+    pub(crate) dropped: u64,
     /// Numbers of the run; `None` while viewers wait.
     pub(crate) qos: Option<Arc<MediaQos>>,
 }
@@ -71,6 +75,8 @@ pub struct Subscription {
     pub key: StreamKey,
     /// Join and leave.
     pub control: Recipient<ToPublication>,
+    /// Counts what viewers of the name lose.
+    pub dropped: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -127,7 +133,11 @@ impl Directory {
         let mut names = self.lock();
         let entry = self.entry(&mut names, name)?;
         entry.viewers += 1;
-        Some(Subscription { key: entry.key, control: entry.to.clone().recipient() })
+        Some(Subscription {
+            key: entry.key,
+            control: entry.to.clone().recipient(),
+            dropped: entry.dropped.clone(),
+        })
     }
 
     /// Unties a viewer of the publication with this key.
@@ -152,6 +162,7 @@ impl Directory {
         let row = |(name, entry): (&Bytes, &Entry)| NameInUse {
             name: name.clone(),
             viewers: entry.viewers,
+            dropped: entry.dropped.load(Ordering::Relaxed),
             qos: entry.running.clone(),
         };
         names.iter().map(row).collect()
@@ -180,7 +191,7 @@ impl Directory {
         Some(names.entry(owned.clone()).or_insert_with(|| {
             let key = StreamKey(self.keys.fetch_add(1, Ordering::Relaxed));
             let to = (self.start)(key, owned);
-            Entry { key, to, run: None, running: None, viewers: 0 }
+            Entry { key, to, run: None, running: None, viewers: 0, dropped: Arc::default() }
         }))
     }
 

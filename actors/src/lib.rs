@@ -16,6 +16,7 @@
 
 mod blacklist;
 mod client_session;
+mod clients;
 pub mod directory;
 mod group;
 mod groups;

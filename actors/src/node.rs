@@ -100,6 +100,7 @@ impl Node {
             metrics: metrics.clone(),
             ids: ids.clone(),
             blacklist: late.blacklist().clone(),
+            clients: Arc::default(),
             groups: Arc::new(Groups::new(workers.clone(), metrics.clone())),
             rtmfp: config.rtmfp_session.clone(),
             rtmp: config.rtmp_session.clone(),

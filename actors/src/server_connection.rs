@@ -30,7 +30,7 @@ use tracing::{Span, debug, error, info, warn};
 
 use crate::messages::cluster::{Registration, ServerHandle, ToServer};
 use crate::messages::script::ToScript;
-use crate::metrics::{ActorKind, Alive, LinkStats, Metrics};
+use crate::metrics::{ActorKind, Alive, LinkPeer, LinkStats, Metrics};
 use crate::outbox::{Backlog, Offer, Outbox, Ticket, Ticketed};
 use crate::servers::{LinkEnded, LinkUp, Servers};
 use crate::text::shown;
@@ -248,6 +248,11 @@ impl ServerConnection {
                 self.up_since = Some(Instant::now());
                 info!(node = %hello.node_id, host = hello.host, "linked");
                 let info = Box::new(self.info(hello));
+                let _ = self.stats.peer.set(LinkPeer {
+                    address: info.ip.clone(),
+                    host: info.host.clone(),
+                    is_target: info.is_target,
+                });
                 let to = ctx.address().recipient();
                 let queued = self.stats.queued.clone();
                 let (limit, stats) = (self.start.queue, self.stats.clone());

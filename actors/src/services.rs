@@ -8,6 +8,7 @@ use actix::prelude::*;
 use ramona_script::{ClientId, ListenerId, PublicationId, ServerId, SocketId};
 
 use crate::blacklist::Blacklist;
+use crate::clients::Clients;
 use crate::directory::Directory;
 use crate::groups::Groups;
 use crate::http_session::HttpConfig;
@@ -69,6 +70,8 @@ pub(crate) struct Services {
     pub ids: Arc<Ids>,
     /// Addresses that scripts block.
     pub(crate) blacklist: Arc<Blacklist>,
+    /// Who is there, for people to look at.
+    pub(crate) clients: Arc<Clients>,
     /// NetGroups.
     pub(crate) groups: Arc<Groups>,
     /// How RTMFP sessions behave.

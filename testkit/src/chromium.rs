@@ -197,6 +197,13 @@ impl Page<'_> {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
     }
 
+    /// Shows the page as in a window of this width and height.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let screen =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.ask("Emulation.setDeviceMetricsOverride", screen).await;
+    }
+
     /// A picture of what is shown, as a PNG file in base64.
     pub async fn screenshot(&self) -> String {
         let answer = self.ask("Page.captureScreenshot", json!({ "format": "png" })).await;

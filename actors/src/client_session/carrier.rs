@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -14,6 +15,7 @@ use ramona_script::{CallOutcome, ClientId, ClientMessage, Format, MediaQos, Refu
 use tracing::Span;
 
 use super::ClientSession;
+use crate::clients::Traffic;
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Protocol};
 use crate::worker::Viewer;
@@ -119,6 +121,14 @@ pub(crate) trait Carrier: Unpin + 'static {
     fn queued_bytes(&self) -> usize;
     /// Bytes sent so far.
     fn sent_bytes(&self) -> u64;
+    /// Bytes received so far.
+    fn received_bytes(&self) -> u64;
+    /// Where both are shown.
+    fn traffic(&self) -> &Arc<Traffic>;
+    /// Shows both.
+    fn show_traffic(&self) {
+        self.traffic().show(self.received_bytes(), self.sent_bytes());
+    }
     /// A viewer on one of the client's streams.
     fn viewer(
         self: &Rc<Self>,
@@ -131,6 +141,8 @@ pub(crate) trait Carrier: Unpin + 'static {
     ) -> Self::Viewer;
     /// The rules of a viewer.
     fn gate(viewer: &Self::Viewer) -> &RefCell<ViewerGate>;
+    /// Where frames that a viewer loses count for its publication.
+    fn count_drops(viewer: &Self::Viewer, dropped: Arc<AtomicU64>);
 
     /// The actor runs: sockets and streams of events are attached.
     fn started(session: &mut ClientSession<Self>, ctx: &mut Context<ClientSession<Self>>)

@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use tracing::{debug, info, trace, warn};
 
 use super::{Carrier, ClientSession, Held, Playing, Publishing, Reply, State, Wish};
+use crate::clients;
 use crate::messages::client::ToSession;
 use crate::messages::media::PublishBatch;
 use crate::messages::script::ToScript;
@@ -118,6 +119,7 @@ impl<C: Carrier> ClientSession<C> {
 
     fn on_connect(&mut self, connect: rtmp::Connect, ctx: &mut Context<Self>) {
         debug!(app = %shown(&connect.app), path = connect.path, "connect");
+        self.path.clone_from(&connect.path);
         let info = ClientInfo {
             id: self.client,
             raw_id: self.raw_id,
@@ -279,6 +281,7 @@ impl<C: Carrier> ClientSession<C> {
             Ok(accepted) => {
                 self.state = State::Open;
                 self.was_connected = true;
+                self.enter_list();
                 info!("client connected");
                 if let Some((_, timeout)) =
                     accepted.parameters.iter().find(|(key, _)| key == "timeout")
@@ -303,6 +306,17 @@ impl<C: Carrier> ClientSession<C> {
                 self.carrier.say(Reply::ConnectRefused(refusal));
             }
         }
+    }
+
+    fn enter_list(&mut self) {
+        let client = clients::Client {
+            raw_id: self.raw_id,
+            protocol: C::PROTOCOL,
+            path: std::mem::take(&mut self.path),
+            stats: self.stats.clone(),
+            traffic: self.carrier.traffic().clone(),
+        };
+        self.place = Some(self.services.clients.enter(self.client, self.peer, client));
     }
 
     fn on_published(
@@ -347,6 +361,7 @@ impl<C: Carrier> ClientSession<C> {
                     let viewer = playing.viewer.clone();
                     let join = ToPublication::Join { listener, worker: self.local.index };
                     let control = subscription.control.clone();
+                    C::count_drops(&viewer, subscription.dropped.clone());
                     self.local.attach(subscription.key, listener, viewer);
                     playing.subscription = Some(subscription);
                     self.carrier.say(Reply::PlayAccepted { stream, audio, video });

@@ -33,6 +33,7 @@ pub(crate) use events::Frames;
 pub(crate) use flash::say as say_flash;
 pub(crate) use numbers::ViewerNumbers;
 
+use crate::clients::Place;
 use crate::directory::{Claim, Subscription};
 use crate::messages::client::ToSession;
 use crate::messages::media::PublishBatch;
@@ -76,6 +77,10 @@ pub(crate) struct ClientSession<C: Carrier> {
     pub(crate) raw_id: [u8; 32],
     pub(crate) peer: SocketAddr,
     pub(crate) stats: Arc<ClientStats>,
+    /// Application of the connect.
+    path: String,
+    /// In the list of clients, once accepted.
+    pub(crate) place: Option<Place>,
     state: State,
     /// Its end is worth an info line.
     was_connected: bool,
@@ -147,6 +152,8 @@ impl<C: Carrier> ClientSession<C> {
             raw_id: raw_id.unwrap_or_else(|| random_id(client)),
             peer,
             stats: Arc::default(),
+            path: String::new(),
+            place: None,
             state: State::Opening,
             was_connected: false,
             publishing: HashMap::new(),
@@ -187,6 +194,7 @@ impl<C: Carrier> ClientSession<C> {
         }
         self.flush_frames(&mut frames, ctx);
         C::advanced(self, ctx);
+        self.carrier.show_traffic();
         if self.carrier.queued_bytes() > self.output_bound() {
             return self.close(ctx, "does not read what it is sent");
         }
@@ -296,6 +304,7 @@ impl<C: Carrier> ClientSession<C> {
     fn settle(&mut self) {
         // What was not sent yet must not follow the end.
         self.held.clear();
+        self.place = None;
         C::settle(self);
         let publishing: Vec<_> =
             self.publishing.drain().map(|(_, publishing)| publishing).collect();

@@ -1,7 +1,7 @@
 //! What a viewer counts, without atomics, and shows to scripts once a second.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub(crate) struct ViewerNumbers {
     meters: [RateMeter; 3],
     last_ms: u32,
     dropped: u64,
+    /// Those of all viewers of the publication.
+    all_dropped: Arc<AtomicU64>,
     last_log: Option<Instant>,
     /// Bytes that are no message were left out, and it was said.
     said_raw: bool,
@@ -42,12 +44,18 @@ impl ViewerNumbers {
             meters: Default::default(),
             last_ms: 0,
             dropped: 0,
+            all_dropped: Arc::default(),
             last_log: None,
             said_raw: false,
             path: (0, 0),
             sent_meter: RateMeter::default(),
             lost_meter: RateMeter::default(),
         }
+    }
+
+    /// Frames lost from now on count here as well.
+    pub(crate) fn count_drops(&mut self, all: Arc<AtomicU64>) {
+        self.all_dropped = all;
     }
 
     /// Whether a frame is nothing for players of Flash: bytes that a script pushed and that are no
@@ -75,6 +83,7 @@ impl ViewerNumbers {
     /// Frames were lost because the viewer is too slow; `queued` bytes wait for it.
     pub(crate) fn dropped(&mut self, frames: u64, queued: usize) {
         self.dropped += frames;
+        self.all_dropped.fetch_add(frames, Relaxed);
         self.qos.video.dropped_frames.store(self.dropped, Relaxed);
         if self.last_log.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
             self.last_log = Some(Instant::now());

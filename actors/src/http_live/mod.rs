@@ -43,6 +43,8 @@ use outlet::{BodyQueue, Outlet};
 pub(crate) use request::{is_live, upgrade};
 pub(crate) use viewer::{Framing, LiveViewer};
 
+use crate::client_session::ViewerNumbers;
+use crate::clients::Traffic;
 use crate::directory::Subscription;
 use crate::http_session::{Connection, End};
 use crate::messages::client::ToSession;
@@ -64,6 +66,8 @@ pub(crate) struct Play {
     pub(crate) container: Container,
     /// Over what.
     pub(crate) framing: Framing,
+    /// The client's in the list of clients.
+    pub(crate) traffic: Arc<Traffic>,
     /// The script's events of the client, in order.
     pub(crate) script: Rc<Outbox<ToScript>>,
 }
@@ -249,15 +253,17 @@ impl Playing {
         }
         let local = &self.connection.local;
         let key = self.subscription.key;
+        let mut numbers = ViewerNumbers::new(self.play.name.clone(), self.qos.clone());
+        numbers.count_drops(self.subscription.dropped.clone());
         let viewer = Rc::new(LiveViewer::new(
             outlet,
             self.play.session.clone(),
             self.play.container,
             self.play.framing,
             local.containers(key),
-            self.play.name.clone(),
+            numbers,
             self.connection.services.rtmp.client.queue,
-            self.qos.clone(),
+            self.play.traffic.clone(),
         ));
         if let Some(gate) = self.connection.live().gates.borrow_mut().get_mut(&self.listener) {
             gate.viewer = Some(viewer.clone());

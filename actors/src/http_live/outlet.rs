@@ -37,6 +37,14 @@ impl Outlet {
         }
     }
 
+    /// Bytes that are on their way to the player.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        match self {
+            Self::Socket(transport) => transport.sent_bytes(),
+            Self::Body(queue) => queue.taken.get(),
+        }
+    }
+
     pub(super) fn waited_ms(&self) -> u32 {
         match self {
             Self::Socket(transport) => transport.waited_ms(),
@@ -57,6 +65,7 @@ impl Outlet {
 pub(crate) struct BodyQueue {
     queue: RefCell<VecDeque<(Bytes, Instant)>>,
     queued_bytes: Cell<usize>,
+    taken: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -82,6 +91,7 @@ impl BodyQueue {
         match self.queue.borrow_mut().pop_front() {
             Some((bytes, _)) => {
                 self.queued_bytes.set(self.queued_bytes.get() - bytes.len());
+                self.taken.set(self.taken.get() + bytes.len() as u64);
                 Poll::Ready(bytes)
             }
             None => {
@@ -111,7 +121,7 @@ mod tests {
         assert_eq!(poll(), Poll::Ready(Bytes::from_static(b"\x82\x04")));
         let Poll::Ready(shared) = poll() else { panic!("it waits") };
         assert_eq!((&shared[..], shared.as_ptr()), (&b"2345"[..], tag[2..].as_ptr()));
-        assert_eq!((outlet.queued_bytes(), outlet.waited_ms()), (0, 0));
+        assert_eq!((outlet.queued_bytes(), outlet.waited_ms(), outlet.sent_bytes()), (0, 0, 6));
         assert_eq!(poll(), Poll::Pending);
     }
 }

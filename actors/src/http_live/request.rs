@@ -14,11 +14,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ramona_http::Target;
-use ramona_script::{ClientId, ClientInfo, Format, Refusal};
+use ramona_script::{ClientId, ClientInfo, ClientStats, Format, Refusal};
 use ramona_websocket::Input;
 use tracing::{debug, info};
 
 use super::{Container, Framing, LiveBody, NoPlay, Play, Playing, State, subscribe};
+use crate::clients::{self, Place, Traffic};
 use crate::http_session::{Connection, End, Problem, visitor_properties};
 use crate::messages::script::ToScript;
 use crate::outbox::{Backlog, Offer, Outbox};
@@ -55,6 +56,7 @@ pub(crate) fn is_live(path: &str) -> bool {
 struct Client {
     id: ClientId,
     script: Rc<Outbox<ToScript>>,
+    place: Option<Place>,
 }
 
 impl Drop for Client {
@@ -122,18 +124,20 @@ async fn play(
         return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends"));
     };
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
+    let raw_id = crate::client_session::random_id(connection.number);
+    let stats = Arc::<ClientStats>::default();
     let info = ClientInfo {
         id: connection.number,
-        raw_id: crate::client_session::random_id(connection.number),
+        raw_id,
         address: connection.peer.to_string(),
         protocol: "WebSocket",
         format: Format::Json,
-        path: wanted.app,
+        path: wanted.app.clone(),
         query: query.clone(),
         properties: visitor_properties(request),
         args: Bytes::new(),
         parameters: Vec::new(),
-        stats: Arc::default(),
+        stats: stats.clone(),
     };
     let decision = connection.live().connecting();
     let bytes = info.properties.len() + 1_024;
@@ -141,7 +145,7 @@ async fn play(
     let Offer::Accepted = script.offer(message, bytes) else {
         return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the script is too busy"));
     };
-    let client = Client { id: connection.number, script: script.clone() };
+    let mut client = Client { id: connection.number, script: script.clone(), place: None };
     match decision.await {
         Ok(Ok(_)) => {}
         Ok(Err(refusal)) => {
@@ -154,6 +158,15 @@ async fn play(
         }
         Err(_) => return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends")),
     }
+    let traffic = Arc::<Traffic>::default();
+    let listed = clients::Client {
+        raw_id,
+        protocol: "WebSocket",
+        path: wanted.app,
+        stats,
+        traffic: traffic.clone(),
+    };
+    client.place = Some(services.clients.enter(client.id, connection.peer, listed));
     let play = Play {
         client: client.id,
         session,
@@ -161,6 +174,7 @@ async fn play(
         query,
         container: wanted.container,
         framing: Framing::WebSocket,
+        traffic,
         script,
     };
     match subscribe(connection, play).await {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate, announced, flv_header};
-use ramona_script::MediaQos;
 use smallvec::SmallVec;
 
 use super::containers::{Container, Containers};
 use super::outlet::Outlet;
 use crate::client_session::ViewerNumbers;
+use crate::clients::Traffic;
 use crate::messages::client::ToSession;
 use crate::metrics::Protocol;
 use crate::transport::{Inline, Piece};
@@ -39,6 +39,7 @@ pub(crate) struct LiveViewer {
     containers: Rc<Containers>,
     pub(super) gate: RefCell<ViewerGate>,
     numbers: RefCell<ViewerNumbers>,
+    traffic: Arc<Traffic>,
     /// The head of the container has been sent.
     begun: Cell<bool>,
     closing: Cell<bool>,
@@ -54,9 +55,9 @@ impl LiveViewer {
         container: Container,
         framing: Framing,
         containers: Rc<Containers>,
-        name: Bytes,
+        numbers: ViewerNumbers,
         limits: QueueLimits,
-        qos: Arc<MediaQos>,
+        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             outlet,
@@ -65,7 +66,8 @@ impl LiveViewer {
             framing,
             containers,
             gate: RefCell::new(ViewerGate::new(limits)),
-            numbers: RefCell::new(ViewerNumbers::new(name, qos)),
+            numbers: RefCell::new(numbers),
+            traffic,
             begun: Cell::new(false),
             closing: Cell::new(false),
         }
@@ -197,6 +199,7 @@ impl Viewer for LiveViewer {
 
     fn measure(&self) {
         self.numbers.borrow_mut().measure();
+        self.traffic.show_sent(self.outlet.sent_bytes());
     }
 }
 

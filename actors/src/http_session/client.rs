@@ -19,6 +19,7 @@ use super::connection::{Connection, End};
 use super::limits::MAX_COOKIES;
 use super::request::Head;
 use crate::client_session::random_id;
+use crate::clients::{self, Place, Traffic};
 use crate::messages::client::ToSession;
 use crate::messages::script::ToScript;
 use crate::outbox::Ticket;
@@ -57,6 +58,9 @@ pub(super) struct Client {
     pub(super) path: String,
     query: String,
     stats: Arc<ClientStats>,
+    raw_id: [u8; 32],
+    pub(super) traffic: Arc<Traffic>,
+    place: RefCell<Option<Place>>,
     index: RefCell<Index>,
     open: Cell<bool>,
     /// What it last told scripts of headers and cookies.
@@ -149,6 +153,9 @@ impl Connection {
             path: path.to_owned(),
             query: head.query.to_owned(),
             stats: Arc::default(),
+            raw_id: random_id(id),
+            traffic: Arc::default(),
+            place: RefCell::default(),
             index: RefCell::new(config.index()),
             open: Cell::new(false),
             properties: RefCell::new(properties.clone()),
@@ -158,7 +165,7 @@ impl Connection {
         client.stats.last_reception_ms.store(epoch_ms(), Relaxed);
         let info = ClientInfo {
             id,
-            raw_id: random_id(id),
+            raw_id: client.raw_id,
             address: self.peer.to_string(),
             protocol: "HTTP",
             format: head.format,
@@ -196,6 +203,15 @@ impl Connection {
     fn accept(&self, client: &Client, accepted: &Accepted) {
         debug!(client = client.id.0, path = client.path, "client connected");
         client.open.set(true);
+        let listed = clients::Client {
+            raw_id: client.raw_id,
+            protocol: "HTTP",
+            path: client.path.clone(),
+            stats: client.stats.clone(),
+            traffic: client.traffic.clone(),
+        };
+        let place = self.services.clients.enter(client.id, self.peer, listed);
+        *client.place.borrow_mut() = Some(place);
         self.set_timeout(self.services.http.timeout);
         for (key, value) in &accepted.parameters {
             match &**key {
@@ -216,6 +232,7 @@ impl Connection {
     pub(crate) fn disconnect(&self) {
         if let Some(client) = self.client.borrow_mut().take() {
             client.open.set(false);
+            *client.place.borrow_mut() = None;
             self.script().push(ToScript::Disconnect(client.id));
         }
     }

@@ -171,6 +171,9 @@ impl Connection {
     /// The last byte of a response was given to the socket's buffer.
     pub(super) fn end_request(&self) {
         self.phase.set(Phase::Idle(Instant::now()));
+        if let Some(client) = &*self.client.borrow() {
+            client.traffic.show(self.received_bytes(), self.sent_bytes());
+        }
     }
 
     /// The connection is no more HTTP: whoever took it over knows when the node stops.

@@ -273,6 +273,7 @@ impl Get<'_> {
             query: Bytes::copy_from_slice(self.head.query.as_bytes()),
             container,
             framing: Framing::Plain,
+            traffic: self.client.traffic.clone(),
             script: self.connection.script().clone(),
         };
         Some(match subscribe(self.connection, play).await {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use ramona_media::{MediaFrame, MediaKind};
@@ -174,6 +174,17 @@ impl MediaStats {
     }
 }
 
+/// Who is at the far end of a link.
+#[derive(Clone, Debug)]
+pub struct LinkPeer {
+    /// SRV-02.
+    pub address: String,
+    /// SRV-03: as it says.
+    pub host: String,
+    /// This node dialled.
+    pub is_target: bool,
+}
+
 /// Counters of one link.
 #[derive(Debug, Default)]
 pub struct LinkStats {
@@ -189,6 +200,8 @@ pub struct LinkStats {
     pub refused: AtomicU64,
     /// Last round trip in microseconds, 0 before the first.
     pub round_trip_us: AtomicU64,
+    /// The far end, once it is linked.
+    pub peer: OnceLock<LinkPeer>,
     /// Bytes on their way out.
     pub queued: Arc<Backlog>,
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -23,6 +23,7 @@ use super::RtmfpSession;
 use super::hub::RtmfpHub;
 use super::viewer::RtmfpViewer;
 use crate::client_session::{Carrier, Reply, Wish, say_flash};
+use crate::clients::Traffic;
 use crate::messages::client::ToSession;
 use crate::messages::group::GroupId;
 use crate::messages::rtmfp::ToEndpoint;
@@ -53,6 +54,8 @@ pub(crate) struct RtmfpCarrier {
     /// Flows of scripts by their numbers.
     writers: RefCell<HashMap<u32, Writer>>,
     sent: Cell<u64>,
+    received: Cell<u64>,
+    traffic: Arc<Traffic>,
     counted: Cell<Counted>,
 }
 
@@ -85,6 +88,8 @@ impl RtmfpCarrier {
             next_join: Cell::new(1),
             writers: RefCell::default(),
             sent: Cell::new(0),
+            received: Cell::new(0),
+            traffic: Arc::default(),
             counted: Cell::default(),
         }
     }
@@ -103,6 +108,7 @@ impl RtmfpCarrier {
     ) {
         self.own.set(own);
         self.received_at.set(now);
+        self.received.set(self.received.get() + datagram.len() as u64);
         self.connection.borrow_mut().handle_packet(now, from, datagram);
     }
 
@@ -323,6 +329,14 @@ impl Carrier for RtmfpCarrier {
         self.sent.get()
     }
 
+    fn received_bytes(&self) -> u64 {
+        self.received.get()
+    }
+
+    fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     fn viewer(
         self: &Rc<Self>,
         session: Recipient<ToSession>,
@@ -341,6 +355,10 @@ impl Carrier for RtmfpCarrier {
 
     fn gate(viewer: &RtmfpViewer) -> &RefCell<ViewerGate> {
         &viewer.gate
+    }
+
+    fn count_drops(viewer: &RtmfpViewer, dropped: Arc<AtomicU64>) {
+        viewer.numbers.borrow_mut().count_drops(dropped);
     }
 
     fn started(session: &mut RtmfpSession, ctx: &mut Context<RtmfpSession>) {
@@ -418,6 +436,9 @@ impl RtmfpSession {
             tc::Event::AddressChanged { from, to } => {
                 info!(%from, %to, "address changed");
                 self.peer = to;
+                if let Some(place) = &self.place {
+                    place.moved(to);
+                }
                 let session = carrier.id;
                 carrier.hub.endpoint.do_send(ToEndpoint::Moved { session, to });
                 let address = to.to_string();

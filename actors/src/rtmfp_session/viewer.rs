@@ -22,7 +22,7 @@ pub(crate) struct RtmfpViewer {
     session: Recipient<ToSession>,
     stream: StreamId,
     pub(super) gate: RefCell<ViewerGate>,
-    numbers: RefCell<ViewerNumbers>,
+    pub(super) numbers: RefCell<ViewerNumbers>,
     /// LIS-07: frames are not repeated when they get lost.
     is_unbuffered: bool,
     closing: Cell<bool>,
@@ -139,5 +139,6 @@ impl Viewer for RtmfpViewer {
         let mut numbers = self.numbers.borrow_mut();
         numbers.path(round_trip, stats.data_bytes_sent, stats.data_bytes_lost);
         numbers.measure();
+        self.carrier.show_traffic();
     }
 }

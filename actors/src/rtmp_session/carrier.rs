@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -20,6 +20,7 @@ use tracing::{Span, info_span};
 use super::RtmpSession;
 use super::viewer::RtmpViewer;
 use crate::client_session::{Carrier, Reply, Wish, say_flash};
+use crate::clients::Traffic;
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Protocol};
 use crate::services::epoch_ms;
@@ -34,6 +35,8 @@ pub(crate) struct RtmpCarrier {
     input: RefCell<BytesMut>,
     events: RefCell<VecDeque<rtmp::Event>>,
     deadline: Cell<Option<Instant>>,
+    received: Cell<u64>,
+    traffic: Arc<Traffic>,
 }
 
 /// Something to read.
@@ -52,6 +55,8 @@ impl RtmpCarrier {
             input: RefCell::default(),
             events: RefCell::default(),
             deadline: Cell::new(None),
+            received: Cell::new(0),
+            traffic: Arc::default(),
         }
     }
 
@@ -147,6 +152,14 @@ impl Carrier for RtmpCarrier {
         self.transport.sent_bytes()
     }
 
+    fn received_bytes(&self) -> u64 {
+        self.received.get()
+    }
+
+    fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     fn viewer(
         self: &Rc<Self>,
         session: Recipient<ToSession>,
@@ -161,6 +174,10 @@ impl Carrier for RtmpCarrier {
 
     fn gate(viewer: &RtmpViewer) -> &RefCell<ViewerGate> {
         &viewer.gate
+    }
+
+    fn count_drops(viewer: &RtmpViewer, dropped: Arc<AtomicU64>) {
+        viewer.numbers.borrow_mut().count_drops(dropped);
     }
 
     fn started(session: &mut RtmpSession, ctx: &mut Context<RtmpSession>) {
@@ -211,7 +228,10 @@ impl RtmpSession {
                     self.close(ctx, "closed by the client");
                     return ctx.stop();
                 }
-                Ok(Some(n)) => carrier.input.borrow_mut().extend_from_slice(&scratch[..n]),
+                Ok(Some(n)) => {
+                    carrier.received.set(carrier.received.get() + n as u64);
+                    carrier.input.borrow_mut().extend_from_slice(&scratch[..n]);
+                }
                 Err(error) => return self.close(ctx, &format!("cannot read: {error}")),
             }
             drop(scratch);

@@ -12,7 +12,7 @@ use ramona_script::MediaQos;
 use smallvec::SmallVec;
 
 use super::carrier::RtmpCarrier;
-use crate::client_session::ViewerNumbers;
+use crate::client_session::{Carrier as _, ViewerNumbers};
 use crate::messages::client::ToSession;
 use crate::metrics::Protocol;
 use crate::transport::{Inline, Piece};
@@ -23,7 +23,7 @@ pub(crate) struct RtmpViewer {
     session: Recipient<ToSession>,
     stream: StreamId,
     pub(super) gate: RefCell<ViewerGate>,
-    numbers: RefCell<ViewerNumbers>,
+    pub(super) numbers: RefCell<ViewerNumbers>,
     closing: Cell<bool>,
 }
 
@@ -153,5 +153,6 @@ impl Viewer for RtmpViewer {
 
     fn measure(&self) {
         self.numbers.borrow_mut().measure();
+        self.carrier.show_traffic();
     }
 }

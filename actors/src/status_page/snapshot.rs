@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
 
+use crate::clients::{Look, Row};
 use crate::metrics::{ActorKind, Protocol, Snapshot};
 use crate::services::{Services, epoch_ms};
 
@@ -14,14 +15,6 @@ const MAX_ROWS: usize = 200;
 
 /// Clock ticks of /proc are hundredths of a second on Linux, whatever the kernel's own clock.
 const TICK_MS: u64 = 10;
-
-/// Kinds of actors that are clients' sessions, and what people call them.
-const SESSIONS: [(ActorKind, &str); 4] = [
-    (ActorKind::RtmpSession, "RTMP"),
-    (ActorKind::RtmfpSession, "RTMFP"),
-    (ActorKind::WebSocketSession, "WebSocket"),
-    (ActorKind::HttpSession, "HTTP"),
-];
 
 /// One viewer of the page: what it has seen.
 #[derive(Default)]
@@ -36,18 +29,7 @@ impl Watcher {
         let metrics = &services.metrics;
         let (log, seen) = services.status.config.log.since(self.log);
         self.log = seen;
-        let alive = |kind| metrics.actor(kind).alive.load(Relaxed);
-        let clients: Vec<Value> = SESSIONS
-            .iter()
-            .map(|&(kind, name)| {
-                // A WebSocket session stands on a connection of the HTTP port.
-                let on_top = match kind {
-                    ActorKind::HttpSession => alive(ActorKind::WebSocketSession),
-                    _ => 0,
-                };
-                json!([name, (alive(kind) - on_top).max(0)])
-            })
-            .collect();
+        let clients = services.clients.busiest(MAX_ROWS);
         let media = |read: fn(&crate::metrics::MediaStats) -> u64| -> u64 {
             Protocol::ALL.iter().map(|protocol| read(metrics.media(*protocol))).sum()
         };
@@ -62,7 +44,7 @@ impl Watcher {
             "memory": memory,
             "cpu_ms": cpu_ms,
             "panics": panics,
-            "clients": clients,
+            "clients": clients.protocols.iter().collect::<Vec<_>>(),
             "media": {
                 "in_bytes": media(|stats| stats.bytes_in.load(Relaxed)),
                 "out_bytes": media(|stats| stats.bytes_out.load(Relaxed)),
@@ -73,6 +55,7 @@ impl Watcher {
             },
             "refused": metrics.connections_refused.load(Relaxed),
             "protocol_errors": metrics.protocol_errors.load(Relaxed),
+            "client_list": client_list(&clients),
             "publications": publications(services),
             "groups": groups(services),
             "links": links(services),
@@ -99,6 +82,24 @@ impl Watcher {
     }
 }
 
+fn client_list(look: &Look) -> Value {
+    let row = |row: &Row| {
+        json!({
+            "id": row.raw_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "address": row.peer.to_string(),
+            "protocol": row.protocol,
+            "path": row.path,
+            "since": row.since_ms,
+            "ping_ms": row.ping_ms,
+            "in_rate": row.rates.0,
+            "out_rate": row.rates.1,
+            "in_bytes": row.bytes.0,
+            "out_bytes": row.bytes.1,
+        })
+    };
+    json!({ "total": look.total, "rows": look.rows.iter().map(row).collect::<Vec<_>>() })
+}
+
 fn publications(services: &Services) -> Value {
     let mut all = services.directory.snapshot();
     let total = all.len();
@@ -119,7 +120,7 @@ fn publications(services: &Services) -> Value {
                 "video": rate(|qos| &qos.video),
                 "audio": rate(|qos| &qos.audio),
                 "data": rate(|qos| &qos.data),
-                "dropped": entry.qos.as_ref().map(|qos| qos.video.dropped_frames.load(Relaxed)),
+                "dropped": entry.dropped,
                 "time_ms": entry.qos.as_ref().map(|qos| qos.last_time_ms.load(Relaxed)),
             })
         })
@@ -139,8 +140,12 @@ fn groups(services: &Services) -> Value {
 fn links(services: &Services) -> Vec<Value> {
     let links = services.metrics.links();
     let row = |(node, stats): &(String, std::sync::Arc<crate::metrics::LinkStats>)| {
+        let peer = stats.peer.get();
         json!({
             "node": node,
+            "address": peer.map(|peer| &peer.address),
+            "host": peer.map(|peer| &peer.host),
+            "dialled": peer.map(|peer| peer.is_target),
             "in_calls": stats.calls_in.load(Relaxed),
             "out_calls": stats.calls_out.load(Relaxed),
             "in_bytes": stats.bytes_in.load(Relaxed),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -23,6 +23,7 @@ use super::outgoing::Outgoing;
 use super::viewer::WebSocketViewer;
 use super::{STOPPING, WebSocketSession};
 use crate::client_session::{Carrier, Reply, Wish};
+use crate::clients::Traffic;
 use crate::http_session::{Connection, End};
 use crate::messages::client::ToSession;
 use crate::metrics::{ActorKind, Protocol};
@@ -54,6 +55,7 @@ pub(crate) struct WebSocketCarrier {
     /// The response is 101: there are frames.
     is_open: Cell<bool>,
     refused: Cell<Option<String>>,
+    traffic: Arc<Traffic>,
 }
 
 impl WebSocketCarrier {
@@ -81,6 +83,7 @@ impl WebSocketCarrier {
             is_connecting: Cell::new(true),
             is_open: Cell::new(false),
             refused: Cell::default(),
+            traffic: Arc::default(),
         }
     }
 
@@ -284,6 +287,14 @@ impl Carrier for WebSocketCarrier {
         self.outgoing.sent_bytes()
     }
 
+    fn received_bytes(&self) -> u64 {
+        self.connection.received_bytes()
+    }
+
+    fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     fn viewer(
         self: &Rc<Self>,
         session: Recipient<ToSession>,
@@ -299,6 +310,10 @@ impl Carrier for WebSocketCarrier {
 
     fn gate(viewer: &WebSocketViewer) -> &RefCell<ViewerGate> {
         &viewer.gate
+    }
+
+    fn count_drops(viewer: &WebSocketViewer, dropped: Arc<AtomicU64>) {
+        viewer.numbers.borrow_mut().count_drops(dropped);
     }
 
     fn started(session: &mut WebSocketSession, ctx: &mut Context<WebSocketSession>) {

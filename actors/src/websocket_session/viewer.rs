@@ -15,7 +15,7 @@ use ramona_script::MediaQos;
 use ramona_websocket::DataFormat;
 
 use super::carrier::WebSocketCarrier;
-use crate::client_session::ViewerNumbers;
+use crate::client_session::{Carrier as _, ViewerNumbers};
 use crate::messages::client::ToSession;
 use crate::metrics::Protocol;
 use crate::worker::{Local, Sent, Viewer};
@@ -53,7 +53,7 @@ pub(crate) struct WebSocketViewer {
     name: Bytes,
     format: DataFormat,
     pub(super) gate: RefCell<ViewerGate>,
-    numbers: RefCell<ViewerNumbers>,
+    pub(super) numbers: RefCell<ViewerNumbers>,
     closing: Cell<bool>,
 }
 
@@ -156,6 +156,7 @@ impl Viewer for WebSocketViewer {
 
     fn measure(&self) {
         self.numbers.borrow_mut().measure();
+        self.carrier.show_traffic();
         self.local.texts.borrow_mut().0.clear();
     }
 }
