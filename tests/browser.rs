@@ -161,6 +161,19 @@ async fn the_chat_page_shows_who_is_there_and_what_they_say() {
     ann.until("present().join() == 'Ann,Bob'").await;
     bob.go(&address).await;
     ann.until("present().join() == 'Ann'").await;
+    // Lengths are those of characters, whatever their bytes; a phone sees the end and who is there.
+    bob.resize(390, 600).await;
+    enter(&bob, &"Б".repeat(24)).await;
+    bob.until("me == 'Б'.repeat(24) && present().join() == 'Ann,' + me").await;
+    for _ in 0..8 {
+        enter(&bob, &"ж".repeat(900)).await;
+    }
+    ann.until("document.querySelectorAll('.message').length >= 10").await;
+    ann.until("[...document.querySelectorAll('.message')].at(-1).textContent.length == 900").await;
+    let at_end = "$('log').scrollHeight - $('log').scrollTop - $('log').clientHeight < 2";
+    ann.until(at_end).await;
+    bob.until(at_end).await;
+    bob.until("$('people').offsetHeight > 0 && document.documentElement.scrollWidth <= 390").await;
     // What no page sends is no trouble.
     let mut rude = WebSocketClient::connect(node.http(), "/chat").await;
     for message in [r#"["join",7]"#, r#"["say","x"]"#, r#"["typing"]"#, r#"["join",{}]"#] {

@@ -30,11 +30,13 @@ local function names()
 	return list
 end
 
--- A text without blanks at its ends, or nothing when it is none or too long.
+-- A text without blanks at its ends, or nothing when it is none or has too many characters: those of
+-- UTF-8, of which all bytes but the first are 128 to 191.
 local function clean(text, longest)
 	if type(text) ~= "string" then return nil end
 	text = text:gsub("%c", " "):match("^%s*(.-)%s*$")
-	if text == "" or #text > longest then return nil end
+	local _, length = text:gsub("[^\128-\191]", "")
+	if text == "" or length > longest then return nil end
 	return text
 end
 
@@ -62,8 +64,11 @@ function onConnection(client)
 	end
 
 	function client:say(text)
+		if not self.nick then return end
 		text = clean(text, LONGEST_TEXT)
-		if not (self.nick and text) then return end
+		if not text then
+			return self.writer:writeInvocation("onRefused", "A message has 1 to 1000 characters.")
+		end
 		local message = { name = self.nick, text = text, time = os.time() * 1000 }
 		table.insert(history, message)
 		if #history > HISTORY then table.remove(history, 1) end
