@@ -74,6 +74,7 @@ pub fn node_config(config: &Config) -> NodeConfig {
             parameters: section(config, "HTTP"),
             www: config.dir.join("www"),
             max_body: config.http.max_body,
+            body_budget: ramona_actors::http_limits::BODY_BUDGET,
         },
         websocket_session: WebSocketConfig {
             session: ramona_websocket::SessionConfig {

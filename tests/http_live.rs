@@ -333,6 +333,100 @@ async fn flv_over_websocket_is_the_same_file_in_messages_of_whole_tags() {
 }
 
 #[tokio::test]
+async fn wsk_05_a_player_that_answers_no_ping_is_let_go_and_one_that_does_stays() {
+    let node = TestNode::builder("N").www("main.lua", WITNESS).ini("WebSocket.timeout = 1");
+    let node = node.start().await;
+    // Nobody publishes: nothing but pings shows who is there.
+    let mut silent = Player::upgrade(node.http(), "/stage.flv").await;
+    let mut there = Player::upgrade(node.http(), "/stage.flv").await;
+    let gone = async {
+        assert_eq!(silent.bytes(2).await, b"\x89\0");
+        node.logged(&["no viewer of stage"]).await;
+        node.logged(&["WebSocket left"]).await;
+    };
+    let answers = async {
+        loop {
+            assert_eq!(there.bytes(2).await, b"\x89\0");
+            assert!(there.stranger.send(b"\x8A\x80\0\0\0\0").await);
+        }
+    };
+    tokio::select! {
+        () = gone => {}
+        () = answers => {}
+    }
+    assert_eq!(node.count_logged(&["WebSocket left"]), 1);
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    publisher.send(stream, &pictures::stream(10, 5, 100));
+    let mut head = there.bytes(2).await;
+    while head == b"\x89\0" {
+        head = there.bytes(2).await;
+    }
+    assert_eq!(head, [0x82, 13], "the file header, in a message");
+}
+
+#[tokio::test]
+async fn lis_05_a_script_mutes_and_shows_video_to_players_of_http_and_websocket() {
+    let script = r#"
+    viewers = {}
+    function onSubscribe(client, listener)
+        listener.receiveVideo = false
+        table.insert(viewers, listener)
+    end
+    function onConnection(client)
+        function client:show() for _, listener in ipairs(viewers) do listener.receiveVideo = true end return true end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let mut plain = Player::get(node.http(), "/stage.flv").await;
+    let mut framed = Player::upgrade(node.http(), "/stage.flv").await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    let muted = pictures::stream(20, 5, 500);
+    publisher.send(stream, &muted);
+    // The heads of both codecs pass, and all sound.
+    plain.header().await;
+    let heard = plain.tags_to(last(&muted)).await;
+    let expected: Vec<_> =
+        muted.iter().filter(|frame| frame.is_header || is_sound(frame)).collect();
+    assert_eq!(bodies(&heard).len(), expected.len());
+    assert!(heard.iter().zip(expected).all(|(heard, sent)| heard.payload == sent.payload));
+    framed.message().await;
+    let mut messages = 0;
+    while framed.message().await[11..].get(..6) != Some(&last(&muted).payload[..6]) {
+        messages += 1;
+    }
+    assert_eq!(messages + 1, heard.len(), "the same in messages");
+    publisher.call("show", &[]).await.expect("an answer");
+    // The middle of a group is no place to begin, whenever the gates open.
+    let sending = async {
+        for next in (21..).step_by(4) {
+            publisher.send(stream, &pictures::range(next..next + 4, 5, 500));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let reading = async {
+        let mut tag = plain.tag().await;
+        while is_sound(&tag) {
+            tag = plain.tag().await;
+        }
+        assert!(tag.is_keyframe && pictures::number(&tag) >= 21, "{tag:?}");
+        let mut tag = framed.message().await;
+        while tag[0] == 8 {
+            tag = framed.message().await;
+        }
+        assert_eq!((tag[0], tag[11], tag[12]), (9, 0x17, 1), "a key frame");
+    };
+    tokio::select! {
+        () = sending => {}
+        () = reading => {}
+    }
+}
+
+fn is_sound(frame: &MediaFrame) -> bool {
+    frame.kind == MediaKind::Audio
+}
+
+#[tokio::test]
 async fn htt_12_ffmpeg_decodes_flv_and_transport_stream_without_an_error() {
     let node = TestNode::builder("N").www("app/main.lua", "").start().await;
     let publisher = Ffmpeg::publish(&format!("rtmp://{}/app/stage", node.rtmp()), 120.0);

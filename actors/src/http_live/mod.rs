@@ -276,6 +276,13 @@ impl Playing {
         info!(name = %self.play.name.escape_ascii(), container = ?self.play.container, "plays");
     }
 
+    /// Asks whether the player is there.
+    fn ping(&self) {
+        if let Some(viewer) = &self.viewer {
+            viewer.ping();
+        }
+    }
+
     /// Answers a ping of WebSocket (RFC 6455 §5.5.3).
     fn pong(&self, payload: &Bytes) {
         if let Some(viewer) = &self.viewer {

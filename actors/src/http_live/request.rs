@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
@@ -23,7 +24,7 @@ use crate::clients::{self, Place, Traffic};
 use crate::http_session::{Connection, End, Problem, visitor_properties};
 use crate::messages::script::ToScript;
 use crate::outbox::{Backlog, Offer, Outbox};
-use crate::websocket_session::shake_hands;
+use crate::websocket_session::{Incoming, shake_hands};
 
 /// Bytes of one client's events that may wait for the script.
 const CALL_BACKLOG: usize = 1 << 20;
@@ -83,24 +84,59 @@ pub(crate) async fn upgrade(request: HttpRequest, payload: web::Payload) -> Http
     let playing = Rc::new(RefCell::new(playing));
     let player = Rc::downgrade(&playing);
     actix_rt::spawn(async move {
-        'player: while let Some(received) = incoming.next().await {
-            for input in received.inputs {
-                match (input, player.upgrade()) {
-                    (Input::Ping(payload), Some(player)) => player.borrow().pong(&payload),
-                    (Input::Close(_), _) | (_, None) => break 'player,
-                    _ => {}
-                }
-            }
-            if received.end.is_some() {
-                break;
-            }
-        }
-        debug!("player left");
-        connection.finish(End::Abort, "closed by the client");
+        let reason = listen(&connection, &mut incoming, &player).await;
+        debug!(reason, "player left");
+        connection.finish(End::Abort, reason);
     });
     let (response, signal) = response.into_parts();
     let body = LiveBody { playing, state: State::New };
     response.set_body(Owned { body, _owned: (client, signal) }).map_into_boxed_body()
+}
+
+/// What a player says, until it leaves or is silent for `WebSocket.timeout`: it is pinged as any
+/// client (WSK-05), for there may be no stream to show that it is gone.
+async fn listen(
+    connection: &Connection,
+    incoming: &mut Incoming,
+    player: &Weak<RefCell<Playing>>,
+) -> &'static str {
+    let times = &connection.services.websocket.session;
+    let now = Instant::now();
+    let (mut ping_at, mut gone_at) = (times.next_ping(now), times.idle_at(now));
+    loop {
+        let received = tokio::select! {
+            received = incoming.next() => received,
+            () = tokio::time::sleep_until(ping_at.into()) => {
+                if let Some(player) = player.upgrade() {
+                    player.borrow().ping();
+                }
+                ping_at = times.next_ping(Instant::now());
+                continue;
+            }
+            () = until(gone_at) => return "silent for longer than WebSocket.timeout",
+        };
+        let Some(received) = received else { break };
+        gone_at = times.idle_at(Instant::now());
+        for input in received.inputs {
+            match (input, player.upgrade()) {
+                (Input::Ping(payload), Some(player)) => player.borrow().pong(&payload),
+                (Input::Close(_), _) | (_, None) => return "closed by the client",
+                _ => {}
+            }
+        }
+        if received.end.is_some() {
+            break;
+        }
+    }
+    "closed by the client"
+}
+
+/// Sleeps; without a time for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn wanted(request: &HttpRequest) -> Option<(Rc<Connection>, Wanted)> {

@@ -99,6 +99,13 @@ impl LiveViewer {
         }));
     }
 
+    /// A ping without content; none for a player that does not read.
+    pub(super) fn ping(&self) {
+        if self.outlet.queued_bytes() < MAX_QUEUED_FOR_PONG {
+            self.outlet.send(&[Piece::Header(Inline::new(&[0x89, 0]))]);
+        }
+    }
+
     /// A pong; none for a player that does not read.
     pub(super) fn pong(&self, payload: &Bytes) {
         // A control frame has 125 bytes at most (RFC 6455 §5.5).

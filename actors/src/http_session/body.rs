@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::connection::Connection;
-use super::limits::{BODY_BUDGET, BODY_GRACE, MIN_BODY_RATE};
+use super::limits::{BODY_GRACE, MIN_BODY_RATE};
 use super::problem::Problem;
 use crate::outbox::Ticket;
 
@@ -44,7 +44,8 @@ pub(super) async fn read(
         if body.len() + part.len() > most {
             return Err(too_large());
         }
-        let Some(ticket) = services.http_bodies.try_take(part.len(), BODY_BUDGET) else {
+        let Some(ticket) = services.http_bodies.try_take(part.len(), services.http.body_budget)
+        else {
             services.metrics.connections_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let text = "too many bodies at once, try again";
             return Err(Problem::hostile(StatusCode::SERVICE_UNAVAILABLE, text));

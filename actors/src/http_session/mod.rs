@@ -79,6 +79,8 @@ pub struct HttpConfig {
     pub www: PathBuf,
     /// Bytes of one body.
     pub max_body: usize,
+    /// Bytes of the bodies of all requests at once: [`limits::BODY_BUDGET`].
+    pub body_budget: usize,
 }
 
 impl HttpConfig {

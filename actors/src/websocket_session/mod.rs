@@ -31,7 +31,7 @@ use crate::client_session::{ClientConfig, ClientSession};
 use crate::http_session::{Connection, refuse};
 use crate::messages::client::ToSession;
 use carrier::WebSocketCarrier;
-use incoming::Incoming;
+pub(crate) use incoming::Incoming;
 use outgoing::OutgoingBody;
 use request::{connect_of, refusal};
 pub(crate) use viewer::Texts;

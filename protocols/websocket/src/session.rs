@@ -23,6 +23,19 @@ pub struct SessionConfig {
     pub ping_period: Duration,
 }
 
+impl SessionConfig {
+    /// When a client that was pinged now is pinged again.
+    pub fn next_ping(&self, now: Instant) -> Instant {
+        let longest = if self.timeout.is_zero() { LONGEST } else { self.timeout / 3 };
+        now + self.ping_period.min(longest).max(Duration::from_millis(10))
+    }
+
+    /// When a client that was heard now counts as gone; never without a timeout.
+    pub fn idle_at(&self, heard: Instant) -> Option<Instant> {
+        (!self.timeout.is_zero()).then(|| heard + self.timeout.min(LONGEST))
+    }
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(120), ping_period: Duration::from_secs(40) }
@@ -182,7 +195,7 @@ impl Session {
     pub fn open(&mut self, now: Instant) {
         self.opened = now;
         self.last_input = now;
-        self.next_ping = Some(now + FIRST_PING.min(self.ping_period()));
+        self.next_ping = Some(self.config.next_ping(now).min(now + FIRST_PING));
     }
 
     /// Changes the idle timeout; zero is none (EVT-03).
@@ -251,7 +264,7 @@ impl Session {
         if self.next_ping.is_some_and(|at| now >= at) {
             self.pings = self.pings.wrapping_add(1);
             self.pending_ping = Some(now);
-            self.next_ping = Some(now + self.ping_period());
+            self.next_ping = Some(self.config.next_ping(now));
             self.send(Message::Ping(self.pings.to_string().into()));
         }
     }
@@ -425,15 +438,8 @@ impl Session {
         self.send(Message::Text(text.into()));
     }
 
-    fn ping_period(&self) -> Duration {
-        let timeout = self.config.timeout;
-        let longest = if timeout.is_zero() { LONGEST } else { timeout / 3 };
-        self.config.ping_period.min(longest).max(Duration::from_millis(10))
-    }
-
     fn idle_at(&self) -> Option<Instant> {
-        let timeout = self.config.timeout;
-        (!timeout.is_zero()).then(|| self.last_input + timeout.min(LONGEST))
+        self.config.idle_at(self.last_input)
     }
 }
 
