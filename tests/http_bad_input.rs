@@ -209,6 +209,43 @@ async fn bodies_have_a_length_and_an_end() {
 }
 
 #[tokio::test]
+async fn bodies_of_all_requests_share_a_budget_and_give_it_back() {
+    let script = "function onConnection(client)
+        function client:onMessage(text) return #text end
+    end";
+    let node = TestNode::builder("N").www("main.lua", script);
+    let node = node.tune(|config| config.http_session.body_budget = 1 << 20).start().await;
+    // All but the last byte of two that do not fit together.
+    let body = "x".repeat(700_000);
+    let head =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 700000\r\n\r\n";
+    let mut one = HttpClient::connect(node.http()).await;
+    let mut other = HttpClient::connect(node.http()).await;
+    for client in [&mut one, &mut other] {
+        assert!(client.send(head.as_bytes()).await);
+        // Fails when it is refused on the way.
+        client.send(&body.as_bytes()[1..]).await;
+    }
+    let (refused, mut kept) = tokio::select! {
+        answer = one.response(false) => (answer, other),
+        answer = other.response(false) => (answer, one),
+    };
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("too many bodies at once, try again"), "{}", refused.text());
+    node.logged(&["WARN", "request refused", "status=503", "too many bodies"]).await;
+    assert!(node.sample("ramona_connections_refused_total") > 0.0);
+    assert!(kept.send(b"x").await);
+    assert_eq!(kept.response(false).await.expect("an answer").text(), "700000");
+    // What both held is free again.
+    let answer = HttpClient::connect(node.http()).await.post("/", "text/plain", &body).await;
+    assert_eq!(answer.text(), "700000");
+    drop(kept);
+    wait::until("sessions to end", || node.alive(ActorKind::HttpSession) == 0).await;
+    assert_eq!(node.panics(), 0);
+}
+
+#[tokio::test]
 async fn two_lengths_and_other_smuggling_are_refused() {
     let node = node("").await;
     for head in [

@@ -1,5 +1,6 @@
 //! What scripts have of HTTP: clients, calls in every format, cookies, refusals.
 
+use ramona_actors::http_limits::MAX_COOKIES;
 use ramona_testkit::{HttpClient, TestNode};
 
 const APP: &str = r##"
@@ -185,6 +186,23 @@ async fn htt_14_a_cookie_goes_out_with_the_next_response_and_comes_back_as_a_pro
     assert_eq!(shows("n").await, "[5]", "GEN-15");
     assert_eq!(shows("User-Agent").await, r#"["Test/1"]"#);
     assert_eq!(shows("HTTPVersion").await, "[1.1]");
+}
+
+#[tokio::test]
+async fn htt_14_a_response_carries_so_many_cookies_and_the_others_are_dropped_with_a_line() {
+    let script = "function onConnection(client)
+        function client:bakes() for n = 1, 100 do self.properties('c' .. n, n) end return 'ok' end
+    end";
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let mut client = HttpClient::connect(node.http()).await;
+    for _ in 0..2 {
+        let answer = client.get("/bakes").await;
+        assert_eq!(answer.text(), r#"["ok"]"#);
+        let cookies = answer.all("set-cookie");
+        assert_eq!(cookies.len(), MAX_COOKIES);
+        assert!(cookies[0].starts_with("c1=1") && cookies[MAX_COOKIES - 1].starts_with("c64=64"));
+    }
+    node.logged(&["WARN", "cookie of a script dropped", "limit=64"]).await;
 }
 
 #[tokio::test]

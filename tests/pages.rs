@@ -2,7 +2,7 @@
 
 use ramona_testkit::chromium::Browser;
 use ramona_testkit::ffmpeg::Ffmpeg;
-use ramona_testkit::{NodeBuilder, TestNode};
+use ramona_testkit::{Certificate, NodeBuilder, TestNode};
 
 fn node() -> NodeBuilder {
     TestNode::builder("N")
@@ -33,6 +33,25 @@ async fn the_live_page_plays_over_each_transport_and_shows_how_late_it_is() {
             .await;
         page.until("/^\\d+ ms$/.test(document.getElementById('first').textContent)").await;
         page.shows("H.264, AAC").await;
+        page.until(MOVES).await;
+    }
+    assert_eq!(node.panics(), 0);
+}
+
+#[tokio::test]
+async fn the_live_page_plays_over_https_and_wss() {
+    let certificate = Certificate::new();
+    let node = node().tls(&certificate).start().await;
+    let _publisher = Ffmpeg::publish(&format!("rtmp://{}/live/test", node.rtmp()), 300.0);
+    let browser = Browser::start();
+    let base = format!("https://{}/live/?name=test", node.https());
+    let page = browser.open(&base).await;
+    for over in ["", "&over=ws", "&over=ts"] {
+        if !over.is_empty() {
+            page.go(&format!("{base}{over}")).await;
+        }
+        page.until("document.getElementById('state').dataset.is === 'live'").await;
+        page.until("video.videoWidth === 320 && video.videoHeight === 180").await;
         page.until(MOVES).await;
     }
     assert_eq!(node.panics(), 0);

@@ -18,6 +18,8 @@ const OPTIONS: &[&str] = &[
     "--headless",
     "--remote-debugging-pipe",
     "--disable-gpu",
+    // Nodes of tests have certificates of their own making.
+    "--ignore-certificate-errors",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
