@@ -275,6 +275,20 @@ fn mon_13_to_amf_switches_to_amf3_where_amf0_has_no_form() {
 }
 
 #[test]
+fn mon_13_a_value_that_turns_out_to_be_amf3_leaves_nothing_of_a_try_as_amf0() {
+    let node = Node::root(
+        "local a, b = { 1 }, { 2 }
+         local r = { mona:fromAMF(mona:toAMF(a, { { 3 }, a, { print }, { __raw = 'y' } }, b, a, b)) }
+         NOTE(#r, ' ', r[1] == r[4], ' ', r[3] == r[5], ' ', r[1] == r[3], ' ', r[3][1])
+         NOTE(r[2][1][1], ' ', r[2][2][1], ' ', r[2][4].__raw)",
+    );
+    assert_eq!(node.notes(), ["5 true true false 2", "3 1 y"]);
+    let warnings = node.warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("1 values that cannot be serialized"), "{warnings:?}");
+}
+
+#[test]
 fn mon_14_from_amf_gives_all_values() {
     let node = Node::root(
         "NOTE(select('#', mona:fromAMF(mona:toAMF(1, nil, 'x'))), ' ', select('#', mona:fromAMF('')), ' ', select('#', mona:fromAMF()))

@@ -37,7 +37,7 @@ mod value;
 mod value_builder;
 mod value_encode;
 
-pub use amf0::Amf0Encoder;
+pub use amf0::{Amf0Encoder, Amf0Mark};
 pub use amf3::Amf3Encoder;
 pub use builder::{Builder, Container};
 pub use decoder::{Decoder, ExternalBody};

@@ -47,7 +47,7 @@ impl Marks {
 }
 
 /// What could not be written as it is, for one WARN per call.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Notes {
     pub(super) omitted: usize,
     pub(super) keys: usize,
@@ -127,9 +127,13 @@ pub(crate) struct Walk<'m> {
     /// Off where the message is cut into another one, whose numbering is not known.
     pub(super) references: bool,
     pub(super) amf0: HashMap<*const c_void, Option<u16>>,
+    /// Containers of the value that is tried as AMF0, to take them back.
+    pub(super) tried: Vec<*const c_void>,
+    /// The value that is tried is none of AMF0.
+    pub(super) gave_up: bool,
     amf3: HashMap<*const c_void, u32>,
     pub(super) ancestors: Vec<*const c_void>,
-    tables: usize,
+    pub(super) tables: usize,
     /// Bytes of strings and keys of a text.
     pub(super) bytes: usize,
     pub(crate) notes: Notes,
@@ -142,6 +146,8 @@ impl<'m> Walk<'m> {
             style,
             references: true,
             amf0: HashMap::new(),
+            tried: Vec::new(),
+            gave_up: false,
             amf3: HashMap::new(),
             ancestors: Vec::new(),
             tables: 0,
@@ -417,7 +423,8 @@ impl<'m> Walk<'m> {
         let len = table.raw_len();
         let mut others = false;
         let mut fields = false;
-        table.for_each(|key: Value, _: Value| {
+        // As a boolean, which makes no handle of the value.
+        table.for_each(|key: Value, _: bool| {
             match &key {
                 Value::String(_) => fields = true,
                 Value::Integer(index) => others |= !in_sequence(*index, len),

@@ -1,6 +1,5 @@
 //! The AMF0 side of [`Walk`].
 
-use std::collections::HashSet;
 use std::ffi::c_void;
 
 use mlua::{Table, Value};
@@ -10,15 +9,36 @@ use super::to_amf::{Amf0Style, Shape, Walk};
 
 impl Walk<'_> {
     /// Writes one value of an AMF0 message.
+    ///
+    /// Of [`Amf0Style::Auto`] it is tried as AMF0, for nearly all values are; where it proves to hold
+    /// what AMF0 has no form for, the try is taken back. Looking first would go through every table
+    /// twice.
     pub(crate) fn amf0(&mut self, out: &mut Amf0Encoder<'_>, value: &Value) -> mlua::Result<()> {
-        if self.style == Amf0Style::Auto
-            && let Value::Table(table) = value
-            && !self.is_engine(table)
-            && self.needs_amf3(table, 0, &mut HashSet::new())?
-        {
-            return self.amf3(&mut out.switch_to_amf3(), value, 0);
+        if self.style == Amf0Style::Plain || !matches!(value, Value::Table(_)) {
+            return self.amf0_inner(out, value, 0);
         }
-        self.amf0_inner(out, value, 0)
+        let (mark, notes, tables) = (out.mark(), self.notes, self.tables);
+        let ancestors = self.ancestors.len();
+        self.tried.clear();
+        let tried = self.amf0_inner(out, value, 0);
+        if !std::mem::take(&mut self.gave_up) {
+            return tried;
+        }
+        out.reset(mark);
+        (self.notes, self.tables) = (notes, tables);
+        self.ancestors.truncate(ancestors);
+        for pointer in self.tried.drain(..) {
+            self.amf0.remove(&pointer);
+        }
+        self.amf3(&mut out.switch_to_amf3(), value, 0)
+    }
+
+    /// The container has this place in the message.
+    fn remember0(&mut self, pointer: *const c_void, index: Option<u16>) {
+        self.amf0.insert(pointer, index);
+        if self.style == Amf0Style::Auto {
+            self.tried.push(pointer);
+        }
     }
 
     fn amf0_inner(
@@ -67,13 +87,18 @@ impl Walk<'_> {
         match shape {
             Shape::Date(ms) => out.date(ms),
             Shape::Bytes(_) | Shape::Dictionary | Shape::External(_) | Shape::Array(_, true) => {
+                // Deeper than that it would be null in either version.
+                if self.style == Amf0Style::Auto && depth < MAX_DEPTH {
+                    self.gave_up = true;
+                    return Err(mlua::Error::RuntimeError(String::new()));
+                }
                 self.notes.switched += 1;
                 self.amf3(&mut out.switch_to_amf3(), value, depth)?;
             }
             _ if !self.enter(pointer, depth) => out.null(),
             Shape::Array(len, false) => {
                 match out.begin_strict_array(len) {
-                    Ok(index) => self.amf0.insert(pointer, index),
+                    Ok(index) => self.remember0(pointer, index),
                     Err(error) => return self.leave(error, |walk| walk.null0(out)),
                 };
                 for index in 1..=len {
@@ -85,7 +110,7 @@ impl Walk<'_> {
             }
             Shape::Empty => {
                 match out.begin_strict_array(0) {
-                    Ok(index) => self.amf0.insert(pointer, index),
+                    Ok(index) => self.remember0(pointer, index),
                     Err(error) => return self.leave(error, |walk| walk.null0(out)),
                 };
                 out.end_strict_array();
@@ -97,7 +122,7 @@ impl Walk<'_> {
                     _ => out.begin_object(None),
                 };
                 match begun {
-                    Ok(index) => self.amf0.insert(pointer, index),
+                    Ok(index) => self.remember0(pointer, index),
                     Err(error) => return self.leave(error, |walk| walk.null0(out)),
                 };
                 self.members(table, None, |walk, key, value| {
@@ -136,35 +161,5 @@ impl Walk<'_> {
             }
             Ok(())
         })
-    }
-
-    /// Whether a table holds, at any depth, what AMF0 has no form for.
-    fn needs_amf3(
-        &self,
-        table: &Table,
-        depth: usize,
-        seen: &mut HashSet<*const c_void>,
-    ) -> mlua::Result<bool> {
-        if depth >= MAX_DEPTH || !seen.insert(table.to_pointer()) {
-            return Ok(false);
-        }
-        match self.shape(table)? {
-            Shape::Bytes(_) | Shape::Dictionary | Shape::External(_) | Shape::Array(_, true) => {
-                return Ok(true);
-            }
-            Shape::Date(_) | Shape::Empty => return Ok(false),
-            Shape::Typed(_) | Shape::Array(_, false) | Shape::Object => {}
-        }
-        let mut needs = false;
-        table.for_each(|_: Value, value: Value| {
-            if !needs
-                && let Value::Table(inner) = &value
-                && !self.is_engine(inner)
-            {
-                needs = self.needs_amf3(inner, depth + 1, seen)?;
-            }
-            Ok(())
-        })?;
-        Ok(needs)
     }
 }

@@ -5,6 +5,14 @@ use crate::amf3::{Amf3Encoder, EncoderTables};
 use crate::error::EncodeError;
 use crate::limits::MAX_DEPTH;
 
+/// A place in a message; see [`Amf0Encoder::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Amf0Mark {
+    length: usize,
+    depth: usize,
+    containers: usize,
+}
+
 /// Appends AMF0 values to a buffer. One encoder is one message: one context of references.
 ///
 /// The caller walks its own data and calls begin, key, value, …, end in order; what it leaves out
@@ -33,6 +41,18 @@ impl<'a> Amf0Encoder<'a> {
     /// Containers begun and not ended.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// The present place, to come back to with [`reset`](Self::reset).
+    pub fn mark(&self) -> Amf0Mark {
+        Amf0Mark { length: self.out.len(), depth: self.depth, containers: self.containers }
+    }
+
+    /// Takes back all AMF0 that was written since the mark: the next container gets the index that
+    /// the first of those had. Nothing of AMF3 may be among it, whose references stay counted.
+    pub fn reset(&mut self, mark: Amf0Mark) {
+        self.out.truncate(mark.length);
+        (self.depth, self.containers) = (mark.depth, mark.containers);
     }
 
     /// Writes null.

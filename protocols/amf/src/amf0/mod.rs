@@ -5,7 +5,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use encode::Amf0Encoder;
+pub use encode::{Amf0Encoder, Amf0Mark};
 
 /// Type markers (§2.1) and the switch to AMF3.
 pub(crate) mod marker {

@@ -286,3 +286,20 @@ fn containers_past_the_last_index_cannot_be_named() {
     }
     assert_eq!(encoder.begin_strict_array(0), Ok(None));
 }
+
+#[test]
+fn what_is_taken_back_leaves_no_bytes_and_no_index() {
+    let mut bytes = Vec::new();
+    let mut encoder = Amf0Encoder::new(&mut bytes);
+    encoder.begin_strict_array(1).unwrap();
+    let mark = encoder.mark();
+    encoder.begin_object(Some(b"T")).unwrap();
+    encoder.key(b"a").unwrap();
+    encoder.begin_strict_array(3).unwrap();
+    encoder.reset(mark);
+    assert_eq!(encoder.depth(), 1);
+    assert_eq!(encoder.begin_strict_array(0), Ok(Some(1)));
+    encoder.end_strict_array();
+    encoder.end_strict_array();
+    assert_eq!(bytes, [0x0A, 0, 0, 0, 1, 0x0A, 0, 0, 0, 0]);
+}
