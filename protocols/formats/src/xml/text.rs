@@ -33,6 +33,12 @@ fn is_control(byte: u8) -> bool {
 
 /// Whether a text can name an element or attribute (XML §2.3).
 pub(crate) fn is_name(name: &str) -> bool {
+    if let [first, rest @ ..] = name.as_bytes()
+        && first.is_ascii_alphabetic()
+        && rest.iter().all(u8::is_ascii_alphanumeric)
+    {
+        return true;
+    }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start)
         && chars.all(|char| {

@@ -1,5 +1,7 @@
 //! A parsed XML text: elements, attributes, texts, declarations.
 
+use std::borrow::Cow;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesDecl, BytesStart, Event};
@@ -8,6 +10,12 @@ use quick_xml::reader::Reader;
 use super::text::{forbidden, is_name};
 use crate::error::ReadError;
 use crate::limits::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_INPUT_BYTES, MAX_NODES, MAX_XML_DEPTH};
+
+/// An element with a text in it, as most are, is two nodes of `<name>text</name>`.
+const BYTES_PER_NODE: usize = 16;
+
+/// Nodes that are reserved on the length of a text alone.
+const MAX_RESERVED: usize = 4_096;
 
 const XML: XmlVersion = XmlVersion::Explicit1_0;
 
@@ -84,9 +92,14 @@ impl Tree {
         self.children(id).filter(|child| self.node(*child).is_some_and(|node| !node.is_text))
     }
 
-    /// All text directly inside of an element.
-    pub(crate) fn content(&self, id: Id) -> String {
-        self.children(id).filter_map(|child| self.text(child)).collect()
+    /// All text directly inside of an element. Nearly always that is one node, which needs no copy.
+    pub(crate) fn content(&self, id: Id) -> Cow<'_, str> {
+        let mut texts = self.children(id).filter_map(|child| self.text(child));
+        let first = texts.next().unwrap_or_default();
+        match texts.next() {
+            None => first.into(),
+            Some(second) => [first, second].into_iter().chain(texts).collect::<String>().into(),
+        }
     }
 
     fn node(&self, id: Id) -> Option<&TreeNode> {
@@ -122,8 +135,11 @@ pub(crate) fn parse(format: &'static str, text: &[u8]) -> Result<Tree, ReadError
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
-    let mut parser =
-        Parser { format, at: 0, tree: Tree::default(), open: Vec::new(), ended: false };
+    let mut tree = Tree::default();
+    // Names of ends and all that is markup are not kept, so it is enough for most texts.
+    tree.text.reserve(text.len() / 2);
+    tree.nodes.reserve((text.len() / BYTES_PER_NODE).min(MAX_RESERVED));
+    let mut parser = Parser { format, at: 0, tree, open: Vec::new(), ended: false };
     loop {
         parser.at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
         match reader.read_event() {
