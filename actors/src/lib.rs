@@ -36,6 +36,7 @@ mod script_bridge;
 mod server_connection;
 mod servers;
 mod services;
+mod shared_link;
 mod status_page;
 mod text;
 mod tls;

@@ -33,6 +33,7 @@ use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, LinkPeer, LinkStats, Metrics};
 use crate::outbox::{Backlog, Offer, Outbox, Ticket, Ticketed};
 use crate::servers::{LinkEnded, LinkUp, Servers};
+use crate::shared_link::SharedLink;
 use crate::text::shown;
 use crate::transport::Transport;
 
@@ -63,7 +64,6 @@ pub(crate) struct LinkStart {
     pub(crate) queue: usize,
     /// How long the queue may stay full before the link is closed.
     pub(crate) full_for: Duration,
-    pub(crate) link: Link,
     pub(crate) servers: Addr<Servers>,
     pub(crate) script: Recipient<Ticketed<ToScript>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -72,6 +72,7 @@ pub(crate) struct LinkStart {
 /// See the module's text.
 pub(crate) struct ServerConnection {
     start: LinkStart,
+    link: Arc<SharedLink>,
     transport: Rc<Transport>,
     script: Outbox<ToScript>,
     input: BytesMut,
@@ -82,6 +83,8 @@ pub(crate) struct ServerConnection {
     stats: Arc<LinkStats>,
     /// Places in the outbound queue, given back when the socket took the bytes before the mark.
     tickets: VecDeque<(u64, Ticket)>,
+    /// Sent bytes of which [`LinkStats::bytes_out`] knows.
+    counted: u64,
     full_since: Option<Instant>,
     up_since: Option<Instant>,
     deadline: Instant,
@@ -104,11 +107,16 @@ struct Wrote(std::io::Result<()>);
 
 impl ServerConnection {
     /// Starts a link on the present arbiter.
-    pub(crate) fn start_here(start: LinkStart, stream: tokio::net::TcpStream) -> Addr<Self> {
+    pub(crate) fn start_here(
+        start: LinkStart,
+        link: Link,
+        stream: tokio::net::TcpStream,
+    ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(0);
             let role = if start.target.is_some() { "target" } else { "initiator" };
             Self {
+                link: Arc::new(SharedLink::new(link, &stream)),
                 transport: Rc::new(Transport::new(stream)),
                 script: Outbox::from_recipient(
                     start.script.clone(),
@@ -122,6 +130,7 @@ impl ServerConnection {
                 held: None,
                 stats: Arc::default(),
                 tickets: VecDeque::new(),
+                counted: 0,
                 full_since: None,
                 up_since: None,
                 deadline: Instant::now(),
@@ -142,16 +151,16 @@ impl ServerConnection {
             match self.transport.try_read_into(&mut self.input, READ_SIZE) {
                 Ok(None) => break,
                 Ok(Some(0)) => {
-                    self.start.link.handle_eof(Instant::now());
+                    self.link.lock().link.handle_eof(Instant::now());
                     break;
                 }
                 Ok(Some(n)) => {
                     self.stats.bytes_in.fetch_add(n as u64, Relaxed);
-                    self.start.link.handle_input(Instant::now(), &mut self.input);
+                    self.link.lock().link.handle_input(Instant::now(), &mut self.input);
                 }
                 Err(error) => {
                     debug!(%error, "cannot read");
-                    self.start.link.handle_eof(Instant::now());
+                    self.link.lock().link.handle_eof(Instant::now());
                     break;
                 }
             }
@@ -184,22 +193,25 @@ impl ServerConnection {
 
     /// Sends what the link has to send; keeps its events.
     fn drain(&mut self) {
+        let mut shared = self.link.lock();
+        shared.take_rest().into_iter().for_each(|bytes| self.transport.send_bytes(bytes));
         loop {
-            match self.start.link.poll_output() {
+            match shared.link.poll_output() {
                 cluster::Output::Transmit(bytes) => self.transport.send_bytes(bytes),
                 cluster::Output::Event(event) => self.events.push_back(event),
                 cluster::Output::Timeout(at) => {
                     self.deadline = at;
-                    return;
+                    break;
                 }
             }
         }
+        shared.set_clear(self.state == State::Live && self.transport.is_idle());
     }
 
     fn on_event(&mut self, event: cluster::Event, ctx: &mut Context<Self>) {
         match event {
             cluster::Event::Up(hello) => {
-                let Some(identity) = self.start.link.identity() else { return };
+                let Some(identity) = self.link.lock().link.identity() else { return };
                 self.stats = self.start.metrics.link(&hello.node_id.to_string());
                 self.hello = Some(hello);
                 self.state = State::Awaiting;
@@ -240,7 +252,7 @@ impl ServerConnection {
                     self.events.retain(|event| matches!(event, cluster::Event::Closed(_)));
                     self.state = State::Opening;
                 }
-                self.start.link.close_duplicate();
+                self.link.lock().link.close_duplicate();
             }
             Registration::Keep => {
                 let Some(hello) = self.hello.take() else { return };
@@ -256,7 +268,8 @@ impl ServerConnection {
                 let to = ctx.address().recipient();
                 let queued = self.stats.queued.clone();
                 let (limit, stats) = (self.start.queue, self.stats.clone());
-                let handle = ServerHandle { to, queued, limit, stats };
+                let link = self.link.clone();
+                let handle = ServerHandle { to, link, queued, limit, stats };
                 self.script.push(ToScript::ServerUp { info, handle });
             }
         }
@@ -294,7 +307,7 @@ impl ServerConnection {
     fn retry(&mut self, ctx: &mut Context<Self>) {
         let Some((message, bytes)) = self.held.take() else { return };
         // The peer is not silent: this end does not listen.
-        self.start.link.postpone_silence(Instant::now());
+        self.link.lock().link.postpone_silence(Instant::now());
         self.tell_script(message, bytes, ctx);
         if self.held.is_none() {
             self.resume(ctx);
@@ -308,7 +321,7 @@ impl ServerConnection {
             return;
         }
         if !self.input.is_empty() {
-            self.start.link.handle_input(Instant::now(), &mut self.input);
+            self.link.lock().link.handle_input(Instant::now(), &mut self.input);
             self.advance(ctx);
         }
         if self.state != State::Closing {
@@ -319,7 +332,9 @@ impl ServerConnection {
     /// Gives back the places of bytes that the socket took.
     fn release(&mut self) {
         let sent = self.transport.sent_bytes();
-        self.stats.bytes_out.store(sent, Relaxed);
+        // Another thread counts there as well.
+        self.stats.bytes_out.fetch_add(sent - self.counted, Relaxed);
+        self.counted = sent;
         while self.tickets.front().is_some_and(|(mark, _)| *mark <= sent) {
             self.tickets.pop_front();
         }
@@ -329,14 +344,18 @@ impl ServerConnection {
         if self.state != State::Live {
             return;
         }
-        match self.start.link.send_frames(frames) {
-            Ok(()) => {
-                self.drain();
-                let mark = self.transport.sent_bytes() + self.transport.queued_bytes() as u64;
-                self.tickets.push_back((mark, ticket));
-            }
+        let queued = self.link.lock().link.send_frames(frames);
+        match queued {
+            Ok(()) => self.on_rest(ticket),
             Err(error) => warn!(%error, "calls lost"),
         }
+    }
+
+    /// Sends what waits; the ticket is that of the last bytes.
+    fn on_rest(&mut self, ticket: Ticket) {
+        self.drain();
+        let mark = self.transport.sent_bytes() + self.transport.queued_bytes() as u64;
+        self.tickets.push_back((mark, ticket));
         self.release();
     }
 
@@ -350,7 +369,7 @@ impl ServerConnection {
         let since = *self.full_since.get_or_insert_with(Instant::now);
         if since.elapsed() > self.start.full_for && self.state == State::Live {
             error!(queued = self.stats.queued.len(), "outbound queue stays full, link closed");
-            self.start.link.close("its queue stays full");
+            self.link.lock().link.close("its queue stays full");
             self.full_since = None;
         }
     }
@@ -378,10 +397,10 @@ impl ServerConnection {
         let _entered = span.enter();
         let now = Instant::now();
         if self.is_stalled() {
-            self.start.link.postpone_silence(now);
+            self.link.lock().link.postpone_silence(now);
         }
         if self.deadline <= now {
-            self.start.link.handle_timeout(now);
+            self.link.lock().link.handle_timeout(now);
         }
         self.release();
         self.check_queue();
@@ -411,6 +430,7 @@ impl ServerConnection {
         self.reason = Some(reason);
         self.settle();
         self.state = State::Closing;
+        self.link.lock().end();
         if self.transport.is_broken() {
             return ctx.stop();
         }
@@ -438,7 +458,7 @@ impl ServerConnection {
             };
             self.script.push(ToScript::ServerDown { server, error });
         }
-        if let Some(identity) = self.start.link.identity() {
+        if let Some(identity) = self.link.lock().link.identity() {
             self.start.metrics.forget_link(&identity.peer.to_string(), &self.stats);
         }
         let up_for = self.up_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -446,7 +466,7 @@ impl ServerConnection {
             server,
             target: self.start.target,
             reason,
-            said_hello: self.start.link.identity().is_some(),
+            said_hello: self.link.lock().link.identity().is_some(),
             up_for,
         });
     }
@@ -483,6 +503,7 @@ impl Actor for ServerConnection {
         let span = self.span.clone();
         let _entered = span.enter();
         self.settle();
+        self.link.lock().end();
     }
 }
 
@@ -501,7 +522,7 @@ impl StreamHandler<Readable> for ServerConnection {
             return;
         }
         if item.0.is_err() {
-            self.start.link.handle_eof(Instant::now());
+            self.link.lock().link.handle_eof(Instant::now());
         }
         self.read(ctx);
     }
@@ -516,10 +537,11 @@ impl StreamHandler<Wrote> for ServerConnection {
         if let Err(error) = item.0 {
             debug!(%error, "cannot write");
             self.tickets.clear();
-            self.start.link.handle_eof(Instant::now());
+            self.link.lock().link.handle_eof(Instant::now());
             self.advance(ctx);
         }
         self.release();
+        self.link.lock().set_clear(self.state == State::Live && self.transport.is_idle());
     }
 
     fn finished(&mut self, _: &mut Self::Context) {}
@@ -535,14 +557,15 @@ impl Handler<Ticketed<ToServer>> for ServerConnection {
         let _entered = span.enter();
         match message.message {
             ToServer::Frames(frames) => self.on_frames(frames, message.ticket),
+            ToServer::Rest => self.on_rest(message.ticket),
             ToServer::AnnounceApp(path) => {
-                if let Err(error) = self.start.link.announce_app(path.as_bytes()) {
+                if let Err(error) = self.link.lock().link.announce_app(path.as_bytes()) {
                     debug!(%error, path, "application not announced");
                 }
             }
-            ToServer::Reject(text) => self.start.link.reject(&text),
+            ToServer::Reject(text) => self.link.lock().link.reject(&text),
             ToServer::Registered(registration) => self.on_registered(registration, ctx),
-            ToServer::Shutdown => self.start.link.close("Server is stopping"),
+            ToServer::Shutdown => self.link.lock().link.close("Server is stopping"),
         }
         self.keep_time(ctx);
         self.advance(ctx);

@@ -266,7 +266,6 @@ impl Servers {
             port,
             queue: self.config.queue,
             full_for: self.config.full_for,
-            link,
             servers: ctx.address(),
             script: self.script.clone(),
             metrics: self.metrics.clone(),
@@ -279,7 +278,7 @@ impl Servers {
         self.started_links += 1;
         worker.to.do_send(StartSession(Box::new(move |_| match TcpStream::from_std(stream) {
             Ok(stream) => {
-                ServerConnection::start_here(start, stream);
+                ServerConnection::start_here(start, link, stream);
             }
             Err(error) => error!(%error, "link not started"),
         })));

@@ -7,12 +7,15 @@ use bytes::Bytes;
 
 use crate::metrics::LinkStats;
 use crate::outbox::{Backlog, Ticketed};
+use crate::shared_link::SharedLink;
 
 /// Message to the actor of one link.
 #[derive(Debug)]
 pub enum ToServer {
     /// Encoded calls, in order; they leave in one write with everything else that waits.
     Frames(Bytes),
+    /// The socket did not take all that the script's thread wrote into it.
+    Rest,
     /// CLU-12.
     AnnounceApp(String),
     /// CLU-10: say why, then close.
@@ -41,6 +44,8 @@ pub enum Registration {
 pub struct ServerHandle {
     /// Its mailbox.
     pub to: Recipient<Ticketed<ToServer>>,
+    /// Its socket, for what need not wait for the mailbox.
+    pub(crate) link: Arc<SharedLink>,
     /// Bytes on their way out: mailbox and write queue together (CLU-26).
     pub queued: Arc<Backlog>,
     /// How many may be on their way.

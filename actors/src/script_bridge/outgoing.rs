@@ -14,6 +14,7 @@ use crate::messages::media::PublishBatch;
 use crate::messages::stream::ToPublication;
 use crate::metrics::ScriptStats;
 use crate::outbox::{Backlog, Offer, Ticketed};
+use crate::shared_link::Direct;
 use crate::text::shown;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ impl ServerOut {
 
     pub(super) fn tell(&mut self, message: ToServer) {
         self.flush();
-        self.handle.to.do_send(Ticketed { message, ticket: self.handle.queued.take(0) });
+        // One byte, so that frames do not go past it.
+        self.handle.to.do_send(Ticketed { message, ticket: self.handle.queued.take(1) });
     }
 
     /// Whether anything was there to send.
@@ -84,11 +86,30 @@ impl ServerOut {
             return false;
         }
         self.handle.stats.calls_out.fetch_add(std::mem::take(&mut self.calls), Relaxed);
-        let ticket = self.handle.queued.take(self.buffer.len());
         // A buffer as large as the last one spares its growing.
         let next = Vec::with_capacity(self.buffer.len().min(SERVER_BATCH + SERVER_BATCH / 4));
         let frames = Bytes::from(std::mem::replace(&mut self.buffer, next));
-        self.handle.to.do_send(Ticketed { message: ToServer::Frames(frames), ticket });
+        let queued = &self.handle.queued;
+        // What waits in the mailbox goes first.
+        let direct = match queued.is_empty() {
+            true => self.handle.link.send(&frames),
+            false => Direct::No,
+        };
+        let (message, bytes) = match direct {
+            Direct::Sent(sent) => {
+                self.handle.stats.bytes_out.fetch_add(sent as u64, Relaxed);
+                return true;
+            }
+            Direct::Rest { sent, rest } => {
+                self.handle.stats.bytes_out.fetch_add(sent as u64, Relaxed);
+                (ToServer::Rest, rest)
+            }
+            Direct::No => {
+                let bytes = frames.len();
+                (ToServer::Frames(frames), bytes)
+            }
+        };
+        self.handle.to.do_send(Ticketed { message, ticket: queued.take(bytes) });
         true
     }
 }

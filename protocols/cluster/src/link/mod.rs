@@ -280,16 +280,8 @@ impl Link {
 
     /// The next thing to do; call until it answers [`Output::Timeout`].
     pub fn poll_output(&mut self) -> Output {
-        if let Some(sent_us) = self.pong.take()
-            && matches!(self.state, State::Up)
-        {
-            self.push(&Message::Pong { sent_us });
-        }
-        match self.outbound.poll(self.cipher.as_mut()) {
-            Ok(Some(bytes)) => return Output::Transmit(bytes),
-            Ok(None) => {}
-            // The record counter is used up, after 2^64 records.
-            Err(_) => self.end(CloseReason::Protocol("a record could not be encrypted".into())),
+        if let Some(bytes) = self.poll_transmit() {
+            return Output::Transmit(bytes);
         }
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
@@ -298,6 +290,24 @@ impl Link {
             State::Up => self.deadline.min(self.next_ping),
             _ => self.deadline,
         })
+    }
+
+    /// The next bytes to send, for whoever has just queued some: events and the deadline stay for
+    /// [`poll_output`](Self::poll_output).
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        if let Some(sent_us) = self.pong.take()
+            && matches!(self.state, State::Up)
+        {
+            self.push(&Message::Pong { sent_us });
+        }
+        match self.outbound.poll(self.cipher.as_mut()) {
+            Ok(bytes) => bytes,
+            // The record counter is used up, after 2^64 records.
+            Err(_) => {
+                self.end(CloseReason::Protocol("a record could not be encrypted".into()));
+                None
+            }
+        }
     }
 
     /// Queues whole frames made by [`encode_call`](crate::encode_call), behind the own hello and
