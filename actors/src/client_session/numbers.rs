@@ -16,13 +16,14 @@ use crate::text::shown;
 /// One log line of dropped frames at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Numbers of one subscription.
+/// Numbers of one subscription. What every frame moves comes first.
+#[repr(C)]
 pub(crate) struct ViewerNumbers {
+    bytes: [u64; 3],
+    last_ms: u32,
     name: Bytes,
     qos: Arc<MediaQos>,
-    bytes: [u64; 3],
     meters: [RateMeter; 3],
-    last_ms: u32,
     dropped: u64,
     /// Those of all viewers of the publication.
     all_dropped: Arc<AtomicU64>,
@@ -38,11 +39,11 @@ pub(crate) struct ViewerNumbers {
 impl ViewerNumbers {
     pub(crate) fn new(name: Bytes, qos: Arc<MediaQos>) -> Self {
         Self {
+            bytes: [0; 3],
+            last_ms: 0,
             name,
             qos,
-            bytes: [0; 3],
             meters: Default::default(),
-            last_ms: 0,
             dropped: 0,
             all_dropped: Arc::default(),
             last_log: None,

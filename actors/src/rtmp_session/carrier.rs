@@ -29,9 +29,11 @@ use crate::transport::Transport;
 /// Reads of one socket in one turn, so that a busy one does not hold its arbiter.
 const READS_PER_TURN: usize = 4;
 
+/// The transport first, which viewers need without the rest.
+#[repr(C)]
 pub(crate) struct RtmpCarrier {
-    pub(super) machine: RefCell<rtmp::Session>,
     pub(super) transport: Transport,
+    pub(super) machine: RefCell<rtmp::Session>,
     input: RefCell<BytesMut>,
     events: RefCell<VecDeque<rtmp::Event>>,
     deadline: Cell<Option<Instant>>,
@@ -50,8 +52,8 @@ impl RtmpCarrier {
             entropy[..8].copy_from_slice(&epoch_ms().to_be_bytes());
         }
         Self {
-            machine: RefCell::new(rtmp::Session::new(Instant::now(), config.clone(), entropy)),
             transport,
+            machine: RefCell::new(rtmp::Session::new(Instant::now(), config.clone(), entropy)),
             input: RefCell::default(),
             events: RefCell::default(),
             deadline: Cell::new(None),

@@ -18,13 +18,15 @@ use crate::metrics::Protocol;
 use crate::transport::{Inline, Piece};
 use crate::worker::{Sent, Viewer};
 
+/// See the module's text. What every frame needs comes first, in as few lines of memory as it fits.
+#[repr(C)]
 pub(crate) struct RtmpViewer {
     carrier: Rc<RtmpCarrier>,
-    session: Recipient<ToSession>,
     stream: StreamId,
+    closing: Cell<bool>,
     pub(super) gate: RefCell<ViewerGate>,
     pub(super) numbers: RefCell<ViewerNumbers>,
-    closing: Cell<bool>,
+    session: Recipient<ToSession>,
 }
 
 impl RtmpViewer {
@@ -38,11 +40,11 @@ impl RtmpViewer {
     ) -> Self {
         Self {
             carrier,
-            session,
             stream,
+            closing: Cell::new(false),
             gate: RefCell::new(ViewerGate::new(limits)),
             numbers: RefCell::new(ViewerNumbers::new(name, qos)),
-            closing: Cell::new(false),
+            session,
         }
     }
 
