@@ -39,11 +39,14 @@ impl Process {
         Self::start(Command::new(program).args(arguments))
     }
 
-    /// A node of the release build: the very program that users run.
+    /// A node of the release build, the very program that users run; or the one that `BENCH_NODE`
+    /// names, to compare two in one run.
     pub(crate) fn node(folder: &Path, configuration: &str) -> Outcome<Self> {
         let file = folder.join("ramona.ini");
         super::write(&file, configuration)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ramona"));
+        let other = std::env::var_os("BENCH_NODE");
+        let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_ramona").into());
+        let mut command = Command::new(program);
         command.arg("--config").arg(file).arg("--dir").arg(folder).args(["--log", "4"]);
         Self::start(&mut command)
     }

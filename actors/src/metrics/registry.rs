@@ -221,6 +221,8 @@ pub struct ScriptStats {
     pub data_refused: AtomicU64,
     /// Assignments to `data` that could not be saved.
     pub data_failures: Arc<AtomicU64>,
+    /// Assignments to `data` that waited for the disk, which is far behind.
+    pub data_waits: Arc<AtomicU64>,
     /// Handlers that were interrupted (`script.budget`), read every two seconds.
     pub interrupted: AtomicU64,
     /// Times that the state's memory ended (`script.memory`), read every two seconds.

@@ -137,6 +137,12 @@ fn script(out: &mut Text, metrics: &Metrics) {
         || script.data_failures.load(Relaxed),
     );
     out.one(
+        "ramona_data_waits_total",
+        "counter",
+        "Assignments to data that waited because the disk is far behind.",
+        || script.data_waits.load(Relaxed),
+    );
+    out.one(
         "ramona_script_interrupted_total",
         "counter",
         "Handlers interrupted after script.budget.",

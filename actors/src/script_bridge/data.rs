@@ -1,15 +1,21 @@
 //! The persistent table `data` on the disk (DAT-07).
 //!
 //! `<dir>/data/.store` is a [`fjall`] database; its only table holds a tag (`v` value, `t` table) and
-//! the value for each key of [`ramona_script::data_key`]. An assignment is one batch, which is with the
-//! operating system when the script goes on: a killed process loses nothing that it ever told
-//! anybody. A failing machine loses the last second ([`SYNC_MS`]). The folder of a MonaServer is read
-//! once, when there is no database yet.
+//! the value for each key of [`ramona_script::data_key`]. An assignment is one record of a journal of
+//! our own ([`journal`], in `<dir>/data/.store-journal`), which is with the operating system when the
+//! script goes on: a killed process loses nothing that it ever told anybody. A thread brings it into
+//! the database ([`writer`]) and to the disk: a failing machine loses the last second. The folder of
+//! a MonaServer is read once, when there is no database yet.
 
+mod journal;
+mod writer;
+
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use fjall::{Keyspace, PartitionCreateOptions, PartitionHandle, PersistMode};
@@ -17,8 +23,8 @@ use md5::{Digest, Md5};
 use ramona_script::{DataChange, data_key};
 use tracing::{error, info, warn};
 
-/// Changes are on the disk itself after this time.
-const SYNC_MS: u16 = 1_000;
+use self::journal::{Journal, Segment};
+use self::writer::{Queue, Writer};
 
 /// All of `data` is in memory once, in Lua; the database needs little of its own.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -36,15 +42,22 @@ const TABLE: u8 = b't';
 /// The database, or nothing when it cannot be used.
 pub(super) struct DataStore {
     dir: PathBuf,
-    open: Option<(Keyspace, PartitionHandle)>,
+    open: Option<Open>,
     failures: Arc<AtomicU64>,
+    waits: Arc<AtomicU64>,
+}
+
+struct Open {
+    journal: RefCell<Journal>,
+    queue: Arc<Queue>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl DataStore {
     /// Of the folder `dir/data`; opened by [`load`](Self::load). `failures` counts changes that
-    /// could not be saved.
-    pub(super) fn new(dir: &Path, failures: Arc<AtomicU64>) -> Self {
-        Self { dir: dir.join("data"), open: None, failures }
+    /// could not be saved, `waits` assignments that waited because the disk is behind.
+    pub(super) fn new(dir: &Path, failures: Arc<AtomicU64>, waits: Arc<AtomicU64>) -> Self {
+        Self { dir: dir.join("data"), open: None, failures, waits }
     }
 
     /// Opens the database, imports a MonaServer's folder when it is new, and reads everything.
@@ -92,6 +105,18 @@ impl DataStore {
             }
         }
         let (keyspace, partition) = open(&folder)?;
+        let journals = self.dir.join(".store-journal");
+        fs::create_dir_all(&journals)?;
+        let (read, next) = journal::read(&journals, |changes| {
+            let mut batch = keyspace.batch();
+            changes.into_iter().for_each(|change| add(&mut batch, &partition, change));
+            batch.commit().map_err(Box::<dyn std::error::Error>::from)
+        })?;
+        // Only what the database has on the disk may be forgotten.
+        keyspace.persist(PersistMode::SyncAll)?;
+        for path in read {
+            fs::remove_file(path)?;
+        }
         let mut entries = Vec::new();
         for entry in partition.iter() {
             let (key, value) = entry?;
@@ -104,41 +129,87 @@ impl DataStore {
                 _ => error!("data: the entry of key '{}' is unknown", key.escape_ascii()),
             }
         }
-        self.open = Some((keyspace, partition));
+        let segment = Segment::create(&journals, next)?;
+        let queue = Arc::new(Queue::new(self.waits.clone()));
+        queue.switched(segment.file.clone(), None);
+        let writer = Writer {
+            queue: queue.clone(),
+            keyspace,
+            partition,
+            folder: journals,
+            next: next + 1,
+            failures: self.failures.clone(),
+        };
+        let thread = std::thread::Builder::new().name("script-data".to_owned());
+        let writer = Some(thread.spawn(|| writer.run())?);
+        self.open = Some(Open { journal: RefCell::new(Journal::new(segment)), queue, writer });
         Ok(entries)
     }
 
     /// Saves the changes of one assignment, together.
     pub(super) fn save(&self, changes: Vec<DataChange>) {
-        let Some((keyspace, partition)) = &self.open else {
+        let Some(open) = &self.open else {
             self.failures.fetch_add(1, Relaxed);
             return;
         };
-        let mut batch = keyspace.batch().durability(Some(PersistMode::Buffer));
-        for change in changes {
-            match change {
-                DataChange::Set(key, value) => {
-                    batch.insert(partition, &key[..], tagged(VALUE, &value));
-                }
-                DataChange::Table(key) => batch.insert(partition, &key[..], [TABLE]),
-                DataChange::Remove(key) => batch.remove(partition, &key[..]),
-            }
+        let mut journal = open.journal.borrow_mut();
+        if let Err(problem) = journal.append(&changes) {
+            failed(&self.failures, &problem);
         }
-        if let Err(problem) = batch.commit() {
-            // One line, then the counter: a full disk fails each time.
-            if self.failures.fetch_add(1, Relaxed) == 0 {
-                error!("data: changes cannot be saved: {problem}; make room on the disk, restart");
-            }
+        // Even then the database may still get it.
+        if !open.queue.push(changes) {
+            failed(&self.failures, &"nobody brings them into the database any more");
+        }
+        if journal.is_full() {
+            open.seal(&mut journal);
         }
     }
 
     /// Everything is on the disk when this returns (ENV-11).
     pub(super) fn sync(&self) {
-        if let Some((keyspace, _)) = &self.open
-            && let Err(problem) = keyspace.persist(PersistMode::SyncAll)
-        {
-            error!("data: the last changes may not be on the disk: {problem}");
+        let Some(open) = &self.open else { return };
+        let mut journal = open.journal.borrow_mut();
+        if !journal.is_empty() {
+            // Then the writer has made the next segment.
+            open.queue.wait();
+            open.seal(&mut journal);
         }
+        open.queue.wait();
+    }
+}
+
+impl Open {
+    /// Goes on in another segment, if one is ready.
+    fn seal(&self, journal: &mut Journal) {
+        if let Some(spare) = self.queue.spare() {
+            let current = spare.file.clone();
+            let before = journal.go_on_in(spare);
+            self.queue.switched(current, Some(before));
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.queue.end();
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            error!("data: the thread that saves it ended by a panic; the journal has what it left");
+        }
+    }
+}
+
+/// One line, then the counter: a full disk fails each time.
+fn failed(failures: &AtomicU64, problem: &dyn std::fmt::Display) {
+    if failures.fetch_add(1, Relaxed) == 0 {
+        error!("data: changes cannot be saved: {problem}; make room on the disk, restart");
+    }
+}
+
+fn add(batch: &mut fjall::Batch, partition: &PartitionHandle, change: DataChange) {
+    match change {
+        DataChange::Set(key, value) => batch.insert(partition, &key[..], tagged(VALUE, &value)),
+        DataChange::Table(key) => batch.insert(partition, &key[..], [TABLE]),
+        DataChange::Remove(key) => batch.remove(partition, &key[..]),
     }
 }
 
@@ -148,7 +219,8 @@ fn open(folder: &Path) -> fjall::Result<(Keyspace, PartitionHandle)> {
         .max_write_buffer_size(WRITE_BUFFER_BYTES)
         .flush_workers(1)
         .compaction_workers(1)
-        .fsync_ms(Some(SYNC_MS))
+        // The journal is flushed by the writer.
+        .fsync_ms(None)
         .open()?;
     let partition = keyspace.open_partition("data", PartitionCreateOptions::default())?;
     Ok((keyspace, partition))
@@ -229,7 +301,7 @@ mod tests {
     use super::*;
 
     fn store(dir: &Path) -> (DataStore, Vec<DataChange>) {
-        let mut store = DataStore::new(dir, Arc::default());
+        let mut store = DataStore::new(dir, Arc::default(), Arc::default());
         let entries = store.load();
         (store, entries)
     }
@@ -250,6 +322,41 @@ mod tests {
         drop(first);
         let (_second, entries) = store(dir.path());
         assert_eq!(entries, [table, set(&["b", "c"], "\0")]);
+    }
+
+    #[test]
+    fn dat_07_what_the_database_has_not_got_is_read_from_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, _) = store(dir.path());
+        first.save(vec![set(&["a"], "1"), set(&["b"], "2")]);
+        drop(first);
+        // A process that was killed before its writer came to anything.
+        let journals = dir.path().join("data/.store-journal");
+        let mut killed = Journal::new(Segment::create(&journals, 1_000).unwrap());
+        killed.append(&[set(&["a"], "3")]).unwrap();
+        killed.append(&[DataChange::Remove(data_key(&["b"]).into()), set(&["c"], "4")]).unwrap();
+        let expected = [set(&["a"], "3"), set(&["c"], "4")];
+        let (second, entries) = store(dir.path());
+        assert_eq!(entries, expected);
+        assert!(!journals.join(format!("{:016}", 1_000)).exists(), "what was read is gone");
+        drop(second);
+        assert_eq!(store(dir.path()).1, expected);
+    }
+
+    #[test]
+    fn a_full_segment_of_the_journal_is_forgotten_when_the_database_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, _) = store(dir.path());
+        let value = "v".repeat(64 << 10);
+        for number in 0..1_000 {
+            first.save(vec![set(&["k", &(number % 10).to_string()], &value)]);
+        }
+        first.sync();
+        let journals = fs::read_dir(dir.path().join("data/.store-journal")).unwrap();
+        let left: u64 = journals.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert_eq!(left, 0, "60 MiB were written");
+        drop(first);
+        assert_eq!(store(dir.path()).1.len(), 10);
     }
 
     #[test]

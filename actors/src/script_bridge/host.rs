@@ -83,10 +83,11 @@ struct Dirty {
 impl BridgeHost {
     pub(super) fn new(dir: &Path, late: Arc<Late>, ids: Arc<Ids>, metrics: Arc<Metrics>) -> Self {
         let failures = metrics.script.data_failures.clone();
+        let waits = metrics.script.data_waits.clone();
         let sockets = Sockets::new(ids.clone(), late.blacklist().clone(), metrics.clone());
         Self {
             sockets,
-            data: RefCell::new(DataStore::new(dir, failures)),
+            data: RefCell::new(DataStore::new(dir, failures, waits)),
             late,
             ids,
             metrics,
