@@ -171,3 +171,26 @@ async fn clu_27_and_def_14_and_gen_17_made_up_frames_of_any_bytes_reach_the_othe
     let metadata = pictures::metadata("café\u{1F600}").payload.slice(16..);
     assert!(received.iter().any(|frame| frame.payload == metadata), "{:?}", received[0]);
 }
+
+#[tokio::test]
+async fn gen_17_each_frame_that_a_relay_pushes_arrives_without_waiting_for_the_next() {
+    let (a, b) = link(RELAY, RELAY).await;
+    let viewer = RtmpClient::connect(b.rtmp(), "").await;
+    let play = viewer.play("stage").await;
+    let publisher = RtmpClient::connect(a.rtmp(), "").await;
+    let stream = publisher.publish("stage").await;
+    publisher.send(stream, &pictures::headers());
+    let first = pictures::video(0, true, 300);
+    publisher.send(stream, [&first]);
+    viewer.frames_to(play, &first).await;
+    // One after the other: each is the last one that there is until it has arrived.
+    let begin = std::time::Instant::now();
+    for number in 1..=20 {
+        let frame = pictures::video(number, false, 300);
+        publisher.send(stream, [&frame]);
+        viewer.frames_to(play, &frame).await;
+    }
+    // 200 ms for each; a flush of every other second would take 20 to 40 s in all.
+    let elapsed = begin.elapsed();
+    assert!(elapsed < std::time::Duration::from_secs(4), "{elapsed:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use ramona_testkit::{Program, TestNode, free_port};
+use ramona_testkit::{Program, TestNode, free_port, http_get, sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ramona");
 
@@ -19,11 +19,12 @@ fn address(ip: [u8; 4], port: u16) -> SocketAddr {
 
 #[tokio::test]
 async fn cfg_05_and_10_and_19_and_22_and_23_the_file_and_the_command_line_are_heeded() {
-    let port = free_port();
+    let (port, http) = (free_port(), free_port());
     let ini = format!(
         "host = www.example.com:1940\nthreads = 4 ; a note\n[application]\ndir = app\n\
          [logs]\ndirectory = own\nname = node\n[game]\nmap = forest\n\
-         [RTMP]\nhost = 127.0.0.1\nport = {port}\n[RTMFP]\nport = 0\n[HTTP]\nport = 0\n"
+         [RTMP]\nhost = 127.0.0.1\nport = {port}\n[RTMFP]\nport = 0\n\
+         [HTTP]\nhost = 127.0.0.1\nport = {http}\n"
     );
     let mut node = Program::start(BINARY, &ini, "-- not here", &["--log=7"]);
     node.logged(&["INFO", "Application www loaded"]).await;
@@ -36,6 +37,9 @@ async fn cfg_05_and_10_and_19_and_22_and_23_the_file_and_the_command_line_are_he
     let line = node.logged(&["NOTE", "threads true host www.example.com:1940"]).await;
     assert!(line.contains("app/") && line.contains("custom forest"), "{line}");
     node.logged(&["DEBUG", "a line for those who ask"]).await;
+    // As many workers as the key says.
+    let (_, _, figures) = http_get(address([127, 0, 0, 1], http), "/metrics").await;
+    assert_eq!(sample(&figures, r#"ramona_actors_alive{actor="worker"}"#), 4.0);
     let kept = std::fs::read_to_string(node.dir().join("app/own/node.0")).expect("the log file");
     assert!(kept.contains("threads true"), "{kept}");
     node.terminate();

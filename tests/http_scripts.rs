@@ -300,6 +300,18 @@ async fn htt_13_a_silent_connection_is_closed_after_the_timeout() {
 }
 
 #[tokio::test]
+async fn cfg_16_the_key_http_timeout_says_when_a_silent_connection_is_closed() {
+    let node = TestNode::builder("N").ini("HTTP.timeout = 1").www("a.txt", "").start().await;
+    let mut client = HttpClient::connect(node.http()).await;
+    assert_eq!(client.get("/a.txt").await.status, 200);
+    // The default would be seven seconds, from the last answer on.
+    let begin = std::time::Instant::now();
+    assert_eq!(client.closed().await, b"");
+    let waited = begin.elapsed().as_secs_f64();
+    assert!((0.9..6.0).contains(&waited), "{waited}");
+}
+
+#[tokio::test]
 async fn requests_of_one_connection_are_answered_in_order() {
     let node = node().await;
     let mut client = HttpClient::connect(node.http()).await;

@@ -175,22 +175,45 @@ async fn cli_07_and_qos_03_ping_and_latency_follow_the_round_trip() {
     for _ in 0..10 {
         numbers = client.call("numbers", &[]).await.expect("numbers works");
     }
-    let number = |at: usize| numbers[at].as_number().expect("a number");
-    // A round trip of 100 ms, on a machine that may be busy.
-    assert!((95.0..400.0).contains(&number(0)), "ping {}", number(0));
-    assert!((47.0..200.0).contains(&number(1)), "latency {}", number(1));
-    assert!(number(2) > 1.7e12, "CLI-08");
+    let number = |numbers: &[Value], at: usize| numbers[at].as_number().expect("a number");
+    // A round trip of 100 ms; a busy machine may make it longer for a while, never shorter.
+    assert!(number(&numbers, 0) >= 95.0, "ping {numbers:?}");
+    let begin = std::time::Instant::now();
+    while !(40.0..=60.0).contains(&number(&numbers, 1)) {
+        assert!(begin.elapsed() < wait::PATIENCE, "latency {numbers:?}");
+        numbers = client.call("numbers", &[]).await.expect("numbers works");
+    }
+    let reception = number(&numbers, 2);
+    assert!(reception > 1.7e12, "CLI-08");
+    client.call("numbers", &[]).await.expect("numbers works");
+    let later = client.call("numbers", &[]).await.expect("numbers works");
+    assert!(number(&later, 2) > reception, "CLI-08: grows with traffic");
+}
+
+#[tokio::test]
+async fn cfg_14_the_key_times_before_turn_is_shown_to_scripts() {
+    let script = r#"
+    function onConnection(client)
+        NOTE("times ", client.RTMFP.timesBeforeTurn == 3, " ", mona.configs.RTMFP.timesBeforeTurn == 3)
+    end"#;
+    let node = TestNode::builder("A").www("main.lua", script).ini("RTMFP.timesBeforeTurn = 3");
+    let node = node.start().await;
+    let _client = RtmfpClient::connect(node.rtmfp(), "").await;
+    node.logged(&["times true true"]).await;
 }
 
 #[tokio::test]
 async fn qos_01_to_05_a_viewer_shows_rates_losses_and_latency() {
     let script = r#"
     function onConnection(client)
-        function client:onSubscribe(listener) seen = listener end
+        function client:onSubscribe(listener)
+            if self.protocol == "RTMFP" then seen = listener else plain = listener end
+        end
         function client:quality()
             local v, a = seen.videoQOS, seen.audioQOS
             return v.byteRate, a.byteRate, v.lostRate, v.latency, v.congestionRate,
-                v.droppedFrames, v.lastSendingTime
+                v.droppedFrames, v.lastSendingTime, plain.videoQOS.lostRate,
+                plain.videoQOS.byteRate, plain.publication.videoQOS.byteRate
         end
     end"#;
     let node = node(script).await;
@@ -200,24 +223,35 @@ async fn qos_01_to_05_a_viewer_shows_rates_losses_and_latency() {
     let viewer = RtmfpClient::connect(node.rtmfp(), "").await;
     let play = viewer.play("test").await;
     viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+    let other = RtmpClient::connect(node.rtmp(), "").await;
+    other.play("test").await;
     let quality = async || -> Vec<f64> {
         let values = publisher.call("quality", &[]).await.expect("quality works");
         values.iter().filter_map(Value::as_number).collect()
     };
-    assert_eq!(quality().await.len(), 7, "QOS-04: all are numbers");
+    assert_eq!(quality().await.len(), 10, "QOS-04: all are numbers");
     let mut n = 0;
     let mut send = async || {
         publisher.send(stream, &pictures::range(n..n + 1, 25, 3_000));
         n += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
+        std::time::Instant::now()
     };
-    // Clean for two seconds.
-    for _ in 0..100 {
-        send().await;
+    // Longer than the window of four seconds, on a clean path.
+    let mut pushed = Vec::new();
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_secs(6) {
+        pushed.push(send().await);
     }
+    let lately = pushed.iter().filter(|at| at.elapsed() < Duration::from_secs(4)).count();
+    let rate = lately as f64 * 3_000.0 / 4.0;
     let clean = quality().await;
-    assert!(clean[0] > 20_000.0 && clean[0] < 300_000.0, "QOS-01: {clean:?}");
+    for (index, whose) in [(0, "viewer of RTMFP"), (8, "viewer of RTMP"), (9, "publication")] {
+        let share = clean[index] / rate;
+        assert!((0.6..1.4).contains(&share), "QOS-01 of the {whose}: {share} of {rate}: {clean:?}");
+    }
     assert!(clean[1] > 0.0 && clean[1] < clean[0], "{clean:?}");
+    assert_eq!(clean[7], 0.0, "QOS-02: TCP loses nothing");
     assert!(clean[2] < 0.02, "QOS-02: nothing is lost on this machine: {clean:?}");
     assert!(clean[6] > 1.7e12, "QOS-05: {clean:?}");
     viewer.set_path(path);
