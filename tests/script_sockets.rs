@@ -284,3 +284,108 @@ async fn mon_24_a_blocked_address_cannot_connect_and_open_sessions_stay() {
     client.call("block", &[false.into()]).await.expect("it answers");
     RtmpClient::connect(node.rtmp(), "").await;
 }
+
+#[tokio::test]
+async fn messages_of_one_byte_count_for_what_they_cost_and_empty_ones_are_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let node = node(&format!(
+        r#"
+        tcp = mona:createTCPClient()
+        tcp:connect("127.0.0.1", {port})
+        for i = 1, 1e6 do assert(tcp:send("") == nil) end
+        local count = 0
+        while not tcp:send("x") do count = count + 1 end
+        NOTE("taken ", count)
+        "#
+    ))
+    .await;
+    assert_eq!(noted(&node, "taken ").await, ((8 << 20) / 65).to_string());
+    assert!(node.sample("ramona_socket_refused_total") >= 1.0);
+}
+
+const SINK: &str = r#"
+    server = mona:createTCPServer()
+    function server:onConnection(client)
+        function client:onData(data)
+            if data == "give" then self:send(("y"):rep(1000000)) return 0 end
+            return #data
+        end
+        function client:onDisconnection(peer, problem) NOTE("ended ", problem) end
+    end
+    server:start("127.0.0.1", 0)
+    NOTE("at ", server.address)
+    function onConnection(client)
+        function client:open() return mona:createUDPSocket():bind("127.0.0.1", 0) == nil end
+    end
+"#;
+
+#[tokio::test]
+async fn a_peer_that_ends_its_half_gets_what_was_sent_to_it() {
+    let node = node(SINK).await;
+    let address = noted(&node, "at ").await;
+    let mut stream = patient(TcpStream::connect(&address).expect("it listens"));
+    stream.write_all(b"give").expect("it reads");
+    stream.shutdown(std::net::Shutdown::Write).expect("half of it ends");
+    let got = tokio::task::spawn_blocking(move || {
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).map(|_| got)
+    });
+    let got = got.await.expect("no panic").expect("an orderly end");
+    assert_eq!(got.len(), 1_000_000);
+    assert_eq!(noted(&node, "ended ").await, "(null)");
+}
+
+#[tokio::test]
+async fn a_line_without_end_closes_its_connection_only() {
+    let node = node(SINK).await;
+    let address = noted(&node, "at ").await;
+    let mut other = patient(TcpStream::connect(&address).expect("it listens"));
+    let mut endless = patient(TcpStream::connect(&address).expect("it listens"));
+    let flood = tokio::task::spawn_blocking(move || {
+        let part = vec![b'x'; 1 << 16];
+        let mut sent = 0;
+        while endless.write_all(&part).is_ok() {
+            sent += part.len();
+            assert!(sent < 256 << 20, "it ends somewhere");
+        }
+    });
+    node.logged(&["ERROR", "TCPClient:onData keeps", "16777216 at most: closed"]).await;
+    flood.await.expect("it ends");
+    node.logged(&["NOTE", "ended "]).await;
+    other.write_all(b"give").expect("it reads");
+    let mut got = vec![0; 1_000_000];
+    let got = tokio::task::spawn_blocking(move || other.read_exact(&mut got).map(|()| got)).await;
+    assert!(got.expect("no panic").expect("it answers").iter().all(|byte| *byte == b'y'));
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_meets_the_bound_and_leaves_nothing_behind() {
+    let node = node(SINK).await;
+    let address = noted(&node, "at ").await;
+    let mut stage = Stage::on(&node).await;
+    let mut flood = Vec::new();
+    let refused = || node.sample("ramona_socket_refused_total");
+    while refused() == 0.0 {
+        assert!(flood.len() < 2_000, "it ends somewhere");
+        // Fails when this process has no more files: the node does not either.
+        let Ok(stream) = TcpStream::connect(&address) else { break };
+        flood.push(stream);
+        tokio::task::yield_now().await;
+    }
+    node.logged(&["WARN", "scripts have as many sockets as they may", "limit=960"]).await;
+    stage.assert_untouched(&node).await;
+    // Strangers leave room for what scripts open.
+    let client = RtmpClient::connect(node.rtmp(), "").await;
+    assert_eq!(client.call("open", &[]).await, Ok(vec![true.into()]));
+    drop(flood);
+    // All of them end, and there is room again.
+    until_some("a new connection to be served", || {
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_millis(500))).ok()?;
+        stream.write_all(b"give").ok()?;
+        stream.read(&mut [0; 10]).ok().filter(|read| *read > 0)
+    })
+    .await;
+    assert_eq!(node.panics(), 0);
+}

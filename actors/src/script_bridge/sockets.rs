@@ -27,13 +27,20 @@ use tracing::warn;
 
 use crate::blacklist::Blacklist;
 use crate::metrics::Metrics;
+use crate::servers::prepare;
 use crate::services::Ids;
 
 /// Sockets of all scripts together.
 const MAX_SOCKETS: usize = 1_024;
 
-/// Bytes that may wait to be sent on one TCP socket.
+/// Those among them that servers accepted: strangers leave room for what scripts open themselves.
+const MAX_ACCEPTED: usize = MAX_SOCKETS - 64;
+
+/// Bytes that may wait to be sent on one TCP socket, [`EACH`] for each message among them.
 const SEND_BACKLOG: usize = 8 << 20;
+
+/// What a message costs beside its bytes: a script may send them one by one.
+const EACH: usize = 64;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 << 10;
@@ -49,6 +56,9 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// After a failed accept: others must close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// After a failed receive: one that fails for ever must not take the thread.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// An event on its way to the script; the answer says that its handler is done.
 #[derive(Debug)]
@@ -101,20 +111,20 @@ impl Sockets {
         *self.news.borrow_mut() = Some(news);
     }
 
-    fn place(&self) -> Result<(SocketId, Recipient<SocketNews>), String> {
-        if self.open.borrow().len() >= MAX_SOCKETS {
+    fn place(&self, most: usize) -> Result<(SocketId, Recipient<SocketNews>), String> {
+        if self.open.borrow().len() >= most {
             // One line, then the counter.
             if self.metrics.script.sockets_refused.fetch_add(1, Relaxed) == 0 {
-                warn!(limit = MAX_SOCKETS, "scripts have as many sockets as they may");
+                warn!(limit = most, "scripts have as many sockets as they may");
             }
-            return Err(format!("{MAX_SOCKETS} sockets are open, no more are allowed"));
+            return Err(format!("{most} sockets are open, no more are allowed"));
         }
         let news = self.news.borrow().clone().ok_or("the node is starting")?;
         Ok((self.ids.socket(), news))
     }
 
     pub(super) fn connect(self: &Rc<Self>, to: SocketAddr) -> Result<SocketId, String> {
-        let (id, news) = self.place()?;
+        let (id, news) = self.place(MAX_SOCKETS)?;
         let out = Rc::<Out>::default();
         self.open.borrow_mut().insert(id, Open::Tcp(out.clone()));
         let sockets = self.clone();
@@ -147,7 +157,7 @@ impl Sockets {
         self: &Rc<Self>,
         on: SocketAddr,
     ) -> Result<(SocketId, SocketAddr), String> {
-        let (server, news) = self.place()?;
+        let (server, news) = self.place(MAX_SOCKETS)?;
         let listener = listener(on).map_err(|error| format!("{on}: {error}"))?;
         let own = listener.local_addr().unwrap_or(on);
         let sockets = self.clone();
@@ -174,7 +184,7 @@ impl Sockets {
         if self.blacklist.refuses(peer.ip(), "of a script") {
             return;
         }
-        let Ok((id, _)) = self.place() else { return };
+        let Ok((id, _)) = self.place(MAX_ACCEPTED) else { return };
         let out = Rc::<Out>::default();
         self.open.borrow_mut().insert(id, Open::Tcp(out.clone()));
         let own = stream.local_addr().unwrap_or(peer);
@@ -196,7 +206,7 @@ impl Sockets {
         on: SocketAddr,
         broadcast: bool,
     ) -> Result<(SocketId, SocketAddr), String> {
-        let (id, news) = self.place()?;
+        let (id, news) = self.place(MAX_SOCKETS)?;
         let open = || -> io::Result<UdpSocket> {
             let socket = std::net::UdpSocket::bind(on)?;
             socket.set_nonblocking(true)?;
@@ -212,7 +222,7 @@ impl Sockets {
             loop {
                 // Errors of datagrams that were sent come here: they end nothing.
                 let Ok((length, from)) = reader.socket.recv_from(&mut buffer).await else {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(RECEIVE_PAUSE).await;
                     continue;
                 };
                 if reader.peer.get().is_some_and(|peer| peer != from) || blacklist.blocks(from.ip())
@@ -247,7 +257,10 @@ impl Sockets {
     ) -> Result<(), String> {
         match self.open.borrow().get(&id) {
             Some(Open::Tcp(out)) if !out.closing.get() => {
-                let queued = out.queued.get() + data.len();
+                if data.is_empty() {
+                    return Ok(());
+                }
+                let queued = out.queued.get() + data.len() + EACH;
                 if queued > SEND_BACKLOG {
                     self.metrics.script.sockets_refused.fetch_add(1, Relaxed);
                     return Err(format!("send queue is full, {SEND_BACKLOG} bytes wait at most"));
@@ -311,7 +324,8 @@ async fn carry(
     out: &Out,
     news: &Recipient<SocketNews>,
 ) -> io::Result<()> {
-    let _ = stream.set_nodelay(true);
+    // Who vanished is noticed, for a script may wait without a time.
+    let _ = prepare(&stream, None);
     let (mut reader, mut writer) = stream.into_split();
     let reading = async {
         loop {
@@ -332,7 +346,7 @@ async fn carry(
             match next {
                 Some(data) => {
                     writer.write_all(&data).await?;
-                    out.queued.set(out.queued.get() - data.len());
+                    out.queued.set(out.queued.get() - data.len() - EACH);
                 }
                 None if out.closing.get() => return writer.shutdown().await,
                 None => out.wake.notified().await,

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,6 +55,17 @@ pub struct FakeHost {
     pub next: Cell<u64>,
     pub qos: Arc<MediaQos>,
     pub dumps: RefCell<Vec<(String, Vec<u8>)>>,
+    /// What sockets were told, in order, by their numbers.
+    pub sockets: RefCell<Vec<(u64, SocketAsk)>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketAsk {
+    Connect,
+    Listen,
+    Bind,
+    Send(Bytes),
+    Close,
 }
 
 impl Default for FakeHost {
@@ -72,11 +83,46 @@ impl Default for FakeHost {
             next: Cell::new(1_000),
             qos: Arc::default(),
             dumps: RefCell::default(),
+            sockets: RefCell::default(),
         }
     }
 }
 
+impl FakeHost {
+    fn open_socket(&self, how: SocketAsk) -> SocketId {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        self.sockets.borrow_mut().push((id, how));
+        SocketId(id)
+    }
+}
+
 impl Host for FakeHost {
+    fn tcp_connect(&self, _: SocketAddr) -> Result<SocketId, String> {
+        Ok(self.open_socket(SocketAsk::Connect))
+    }
+
+    fn tcp_listen(&self, on: SocketAddr) -> Result<(SocketId, SocketAddr), String> {
+        Ok((self.open_socket(SocketAsk::Listen), on))
+    }
+
+    fn udp_bind(&self, on: SocketAddr, _: bool) -> Result<(SocketId, SocketAddr), String> {
+        Ok((self.open_socket(SocketAsk::Bind), on))
+    }
+
+    fn udp_connect(&self, _: SocketId, _: Option<SocketAddr>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn socket_send(&self, id: SocketId, data: Bytes, _: Option<SocketAddr>) -> Result<(), String> {
+        self.sockets.borrow_mut().push((id.0, SocketAsk::Send(data)));
+        Ok(())
+    }
+
+    fn socket_close(&self, id: SocketId) {
+        self.sockets.borrow_mut().push((id.0, SocketAsk::Close));
+    }
+
     fn log(&self, record: &LogRecord<'_>) {
         self.lines.borrow_mut().push(Line {
             level: record.level,
