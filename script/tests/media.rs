@@ -57,6 +57,7 @@ fn mon_10_publish_gives_nil_for_a_running_name() {
     );
     assert_eq!(node.notes(), ["truexnilnil", "<>"]);
     assert_eq!(node.errors(), ["mona:publish: x is already publishing"]);
+    assert_eq!(node.warnings(), ["mona:publish: nothing is recorded, r is live"]);
     let publish = |name: &str, record| Asked::Publish { name: name.into(), record };
     let asked = node.asked();
     assert_eq!(asked[..3], [publish("x", false), publish("r", true), publish("", false)]);

@@ -311,6 +311,9 @@ R.publications = R.new("publications", {})
 function R.publish(name, mode)
 	R.collect()
 	name = R.str(name, "")
+	if mode ~= nil and mode ~= "live" then
+		native.log(WARN, "mona:publish: nothing is recorded, " .. name .. " is live")
+	end
 	local id, problem = native.publish(name, mode == "record")
 	if not id then
 		native.log(ERROR, "mona:publish: " .. problem)
