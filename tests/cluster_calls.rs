@@ -233,3 +233,40 @@ async fn clu_12_and_13_paths_of_running_applications_are_announced_and_loaded_on
     c.logged(&["started /game"]).await;
     assert_eq!(b.count_logged(&["started /game"]), 1, "nothing changed, nothing reloaded");
 }
+
+#[tokio::test]
+async fn clu_13_a_client_that_opens_a_changed_application_reloads_it_on_both_nodes_and_no_other_way()
+ {
+    let version =
+        |number: u32| format!("function onStart(path) NOTE('version {number} of ', path) end");
+    let b = TestNode::builder("B").linkable().www("game/main.lua", &version(1)).start().await;
+    let a = TestNode::builder("A").www("game/main.lua", &version(1)).target(b.links());
+    let a = a.start().await;
+    b.logged(&["linked"]).await;
+    let _first = RtmpClient::connect(a.rtmp(), "game").await;
+    b.logged(&["version 1 of /game"]).await;
+    // A file is looked at every other second at most, so clients come until it was.
+    let come_until = async |node: &TestNode, text: &str| {
+        let begin = std::time::Instant::now();
+        while !node.has_logged(&[text]) {
+            RtmpClient::connect(a.rtmp(), "game").await;
+            assert!(begin.elapsed() < ramona_testkit::wait::PATIENCE, "waited for {text}");
+        }
+    };
+    for node in [&a, &b] {
+        node.write_www("game/main.lua", &version(2));
+    }
+    come_until(&a, "version 2 of /game").await;
+    b.logged(&["version 2 of /game"]).await;
+    // Changed on B alone: who comes to A opens nothing that changed, and B hears of nothing.
+    b.write_www("game/main.lua", &version(3));
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < std::time::Duration::from_secs(3) {
+        RtmpClient::connect(a.rtmp(), "game").await;
+    }
+    assert!(!b.has_logged(&["version 3 of /game"]));
+    // Until A changes as well.
+    a.write_www("game/main.lua", &version(4));
+    come_until(&a, "version 4 of /game").await;
+    b.logged(&["version 3 of /game"]).await;
+}

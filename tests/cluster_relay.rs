@@ -155,7 +155,7 @@ async fn ffmpeg_plays_from_the_other_node_and_decodes_without_an_error() {
 }
 
 #[tokio::test]
-async fn clu_27_and_def_14_and_gen_17_made_up_frames_of_any_bytes_reach_the_other_node_with_their_metadata()
+async fn clu_27_and_def_12_and_14_and_pub_04_made_up_frames_of_any_bytes_and_data_reach_the_other_node()
  {
     let (a, b) = link(RELAY, RELAY).await;
     let viewer = RtmpClient::connect(b.rtmp(), "").await;
@@ -164,8 +164,19 @@ async fn clu_27_and_def_14_and_gen_17_made_up_frames_of_any_bytes_reach_the_othe
     let stream = publisher.publish("stage").await;
     let frames = pictures::stream(200, 10, 3_000);
     publisher.send(stream, &[pictures::metadata("café\u{1F600}")]);
-    publisher.send(stream, &frames);
+    publisher.send(stream, &frames[..200]);
+    // NetStream.send("f", 1): the name travels inside of the packet.
+    let call = MediaFrame::new(
+        ramona_media::MediaKind::Data,
+        4_000,
+        bytes::Bytes::from_static(b"\x02\0\x01f\0\x3F\xF0\0\0\0\0\0\0"),
+    );
+    publisher.send(stream, [&call]);
+    publisher.send(stream, &frames[200..]);
     let received = viewer.frames_to(play, frames.last().expect("frames")).await;
+    let data = received.iter().position(|frame| frame.payload == call.payload);
+    let data = data.unwrap_or_else(|| panic!("the call of f is there"));
+    assert_eq!(received[data - 1].payload, frames[199].payload, "in its place");
     assert_eq!(bodies(&flv::audio_and_video(&received)), bodies(&frames));
     // Without the handler name that says what to do with it.
     let metadata = pictures::metadata("café\u{1F600}").payload.slice(16..);

@@ -1,7 +1,8 @@
 //! What the documents of MonaServer show of linked servers, in words of our own: SMP-01 to SMP-07
 //! between real nodes.
 
-use ramona_testkit::{RtmpClient, TestNode, link};
+use ramona_actors::metrics::ActorKind;
+use ramona_testkit::{RtmpClient, TestNode, link, wait};
 
 const RELAY: &str = include_str!("lua/relay.lua");
 
@@ -101,8 +102,9 @@ async fn smp_06_servers_exchange_their_names_and_find_them_everywhere() {
 
 /// The script is ours, and so is its limit's key: the documents' script has the same 400 inside.
 #[tokio::test]
-async fn smp_07_and_08_with_400_viewers_the_next_one_is_sent_to_the_following_server() {
-    let (a, b) = link(RELAY, RELAY).await;
+async fn smp_07_and_08_and_cli_36_with_400_viewers_the_next_one_is_sent_to_the_following_server() {
+    let counting = format!("{RELAY}\nfunction onManage() NOTE('now ', viewers, ' viewers') end");
+    let (a, b) = link(&counting, RELAY).await;
     // Eight connections of at most 64 streams each; one client may play a name once.
     let mut clients = Vec::new();
     let mut count = 0;
@@ -127,6 +129,10 @@ async fn smp_07_and_08_with_400_viewers_the_next_one_is_sent_to_the_following_se
     // B has no following server: it takes everybody.
     let there = RtmpClient::connect(b.rtmp(), "").await;
     there.play("stage0").await;
+    // When all vanish, none is counted any more (CLI-36).
+    drop((clients, one_too_many));
+    wait::until("all to be gone", || a.alive(ActorKind::RtmpSession) == 0).await;
+    a.logged_since(a.log_mark(), &["NOTE", "now 0 viewers"]).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Scripts and RTMP clients: who may come in, calls both ways, and what a broken script costs.
 
 use ramona_amf::Value;
-use ramona_testkit::{ClientOptions, RtmpClient, Stage, TestNode, pictures};
+use ramona_testkit::{ClientOptions, RtmpClient, Stage, TestNode, WebSocketClient, pictures, wait};
 
 async fn node(script: &str) -> TestNode {
     TestNode::builder("N").www("main.lua", script).start().await
@@ -324,4 +324,56 @@ async fn cli_12_on_connection_may_shorten_the_timeout_of_its_client() {
     let client = RtmpClient::connect_with(node.rtmp(), "", options).await;
     client.set_reading(false);
     node.logged(&["nothing received for 1s", &client.local().to_string()]).await;
+}
+
+#[tokio::test]
+async fn gen_01_clients_of_two_protocols_count_in_one_global_without_losing_any() {
+    let node = node(
+        r#"total = 0
+        function onConnection(client)
+            function client:inc() total = total + 1 end
+            function client:read() return total end
+        end"#,
+    )
+    .await;
+    let rtmp = RtmpClient::connect(node.rtmp(), "").await;
+    let mut websocket = WebSocketClient::connect(node.http(), "/").await;
+    for _ in 0..5_000 {
+        rtmp.with(|machine| machine.call("inc", &[]).expect("the call fits"));
+        websocket.text(r#"["inc"]"#).await;
+    }
+    // Their calls are answered in order, so both have counted.
+    websocket.call(r#"["read"]"#).await;
+    assert_eq!(rtmp.call("read", &[]).await, Ok(vec![10_000.0.into()]));
+}
+
+#[tokio::test]
+async fn evt_05_and_cli_38_and_gen_09_on_manage_comes_every_two_seconds_also_after_an_error() {
+    let script = r#"
+    function onManage() NOTE("root at ", mona:time()) error("again") end
+    function onConnection(client)
+        function client:onManage() NOTE("client at ", mona:time()) end
+    end
+    children("child")"#;
+    let node = TestNode::builder("N")
+        .www("main.lua", script)
+        .www("child/main.lua", r#"function onManage() NOTE("child") end"#)
+        .start()
+        .await;
+    let _client = RtmpClient::connect(node.rtmp(), "child").await;
+    wait::until("six turns", || {
+        node.count_logged(&["NOTE", "root at "]) >= 6
+            && node.count_logged(&["NOTE", "client at "]) >= 6
+    })
+    .await;
+    for whose in ["root at ", "client at "] {
+        let lines = node.log_lines().into_iter().filter(|line| line.contains(whose));
+        let times: Vec<f64> = lines
+            .filter_map(|line| line.split(whose).nth(1)?.split(' ').next()?.parse().ok())
+            .collect();
+        // Five turns in ten seconds, one more or less.
+        let took = (times[5] - times[0]) / 1_000.0;
+        assert!((8.0..=12.5).contains(&took), "{whose}: {times:?}");
+    }
+    assert_eq!(node.count_logged(&["NOTE", "child"]), 0, "a child has no turns of its own");
 }
