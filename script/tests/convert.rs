@@ -101,6 +101,38 @@ fn gen_19_what_cannot_be_serialized_is_left_out_with_one_warning() {
 }
 
 #[test]
+fn itr_08_and_cnv_09_configurations_and_properties_are_objects_in_messages() {
+    // Nested as they are read; a field as well as a value of its own, in every format.
+    let entries = [
+        ("host", "a.com"),
+        ("servers.port", "1936"),
+        ("servers.x.y", "true"),
+        ("game", "1"),
+        ("game.map", "m"),
+    ];
+    let cold = |body: &str| {
+        let node = Node::with_entries(&[("", body)], &entries);
+        let mut node = node;
+        node.engine.start();
+        (node.notes(), node)
+    };
+    let (notes, node) = cold(
+        r#"local c = mona.configs
+        local back = mona:fromJSON(mona:toJSON({mona = c}))
+        NOTE(back.mona.host, " ", back.mona.servers.port, " ", back.mona.servers.x.y, " ", back.mona.game, " ", back.mona["game.map"])
+        local one, two = mona:fromAMF(mona:toAMF({c.servers, c.servers}, c.servers))
+        NOTE(one[1].port, " ", one[1] == one[2], " ", two.x.y)
+        local zero = mona:fromAMF(mona:toAMF0({mona = c}))
+        NOTE(zero.mona.servers.port)
+        NOTE(mona:toQuery(c.servers.x), " ", mona:toJSON(mona.clients, {c = mona.clients}))"#,
+    );
+    assert_eq!(notes, ["a.com 1936 true 1 m", "1936 true true", "1936", "y=true [null,{}]"]);
+    // Collections of objects are none.
+    assert_eq!(node.warnings().len(), 1);
+    assert_eq!(node.errors(), Vec::<String>::new());
+}
+
+#[test]
 fn cnv_07_and_08_dictionaries_and_types_in_text() {
     let (node, notes) = run("NOTE(mona:toJSON({__size = 1, a = 'x'}))
          NOTE(mona:toXMLRPC({__size = 1, a = true}))

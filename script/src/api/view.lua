@@ -104,3 +104,30 @@ function R.view_add(view, t, prefix, depth)
 		end
 	end
 end
+
+-- A nesting by dots deeper than this stays a name with dots.
+local DEEPEST = 16
+
+-- A copy in plain tables, nested as its keys are by their dots: what a message carries of a view.
+function R.view_plain(view)
+	local s = R.state[view]
+	local plain = {}
+	for _, name in ipairs(s.keys) do
+		local at, rest = plain, name
+		for _ = 1, DEEPEST do
+			local dot = rest:find(".", 1, true)
+			if not dot or dot == 1 or dot == #rest then break end
+			local head = rest:sub(1, dot - 1)
+			local inner = at[head]
+			-- A key that is a value as well as a section.
+			if inner ~= nil and type(inner) ~= "table" then break end
+			if not inner then
+				inner = {}
+				at[head] = inner
+			end
+			at, rest = inner, rest:sub(dot + 1)
+		end
+		if at[rest] == nil then at[rest] = s.flat[name] end
+	end
+	return plain
+end

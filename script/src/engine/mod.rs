@@ -89,7 +89,7 @@ impl Engine {
             shared: shared.clone(),
         };
         // Both are empty until here.
-        let _ = core.marks.set(Marks::new(&lua, engine_metas, shared.raw_get("write_external")?)?);
+        let _ = core.marks.set(Marks::new(&lua, engine_metas, &shared)?);
         let _ = core.hooks.set(hooks);
         let new_view: Function = shared.raw_get("new_view")?;
         let environment: Vec<(Vec<u8>, Vec<u8>)> = std::env::vars_os()

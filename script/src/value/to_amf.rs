@@ -24,14 +24,19 @@ pub(crate) struct Marks {
     write_external: Function,
     /// Metatables of engine objects and environments, which cannot be serialized (GEN-19).
     engine: HashSet<*const c_void>,
+    /// The one of them that views have: configurations, parameters, properties.
+    view: *const c_void,
+    /// A view as plain tables.
+    view_plain: Function,
 }
 
 impl Marks {
     pub(crate) fn new(
         lua: &Lua,
         engine: HashSet<*const c_void>,
-        write_external: Function,
+        shared: &Table,
     ) -> mlua::Result<Self> {
+        let view: Table = shared.raw_get::<Table>("metas")?.raw_get("view")?;
         Ok(Self {
             raw: lua.create_string("__raw")?,
             size: lua.create_string("__size")?,
@@ -40,7 +45,9 @@ impl Marks {
             mode: lua.create_string("__mode")?,
             write: lua.create_string("__writeExternal")?,
             read: lua.create_string("__readExternal")?,
-            write_external,
+            write_external: shared.raw_get("write_external")?,
+            view_plain: shared.raw_get("view_plain")?,
+            view: view.to_pointer(),
             engine,
         })
     }
@@ -132,6 +139,8 @@ pub(crate) struct Walk<'m> {
     /// The value that is tried is none of AMF0.
     pub(super) gave_up: bool,
     amf3: HashMap<*const c_void, u32>,
+    /// Views and what is written for them, which must live as long as its place is remembered.
+    views: HashMap<*const c_void, Table>,
     pub(super) ancestors: Vec<*const c_void>,
     pub(super) tables: usize,
     /// Bytes of strings and keys of a text.
@@ -149,6 +158,7 @@ impl<'m> Walk<'m> {
             tried: Vec::new(),
             gave_up: false,
             amf3: HashMap::new(),
+            views: HashMap::new(),
             ancestors: Vec::new(),
             tables: 0,
             bytes: 0,
@@ -181,6 +191,10 @@ impl<'m> Walk<'m> {
             }
             Value::Table(table) if !self.is_engine(table) => {
                 return self.amf3_table(out, table, depth);
+            }
+            Value::Table(table) if self.is_view(table) => {
+                let plain = self.plain(table)?;
+                return self.amf3_table(out, &plain, depth);
             }
             _ => {
                 self.notes.omitted += 1;
@@ -363,6 +377,22 @@ impl<'m> Walk<'m> {
         table.metatable().is_some_and(|meta| self.marks.engine.contains(&meta.to_pointer()))
     }
 
+    /// Whether it is a collection of keys and values that is no engine object: configurations,
+    /// parameters, properties.
+    pub(super) fn is_view(&self, table: &Table) -> bool {
+        table.metatable().is_some_and(|meta| meta.to_pointer() == self.marks.view)
+    }
+
+    /// A view as plain tables, the same ones each time.
+    pub(super) fn plain(&mut self, view: &Table) -> mlua::Result<Table> {
+        if let Some(plain) = self.views.get(&view.to_pointer()) {
+            return Ok(plain.clone());
+        }
+        let plain: Table = self.marks.view_plain.call(view)?;
+        self.views.insert(view.to_pointer(), plain.clone());
+        Ok(plain)
+    }
+
     pub(super) fn can_serialize(&self, value: &Value) -> bool {
         match value {
             Value::Nil
@@ -370,7 +400,7 @@ impl<'m> Walk<'m> {
             | Value::Integer(_)
             | Value::Number(_)
             | Value::String(_) => true,
-            Value::Table(table) => !self.is_engine(table),
+            Value::Table(table) => !self.is_engine(table) || self.is_view(table),
             _ => false,
         }
     }

@@ -61,6 +61,11 @@ impl Walk<'_> {
             Value::Table(table) if !self.is_engine(table) => {
                 return self.amf0_table(out, table, value, depth);
             }
+            Value::Table(table) if self.is_view(table) => {
+                let plain = self.plain(table)?;
+                let value = Value::Table(plain.clone());
+                return self.amf0_table(out, &plain, &value, depth);
+            }
             _ => {
                 self.notes.omitted += 1;
                 out.null();

@@ -19,6 +19,10 @@ impl Walk<'_> {
             Value::Number(value) => out.number(*value),
             Value::String(value) => self.text_bytes(out, value, E::string),
             Value::Table(table) if !self.is_engine(table) => return self.text_table(out, table),
+            Value::Table(table) if self.is_view(table) => {
+                let plain = self.plain(table)?;
+                return self.text_table(out, &plain);
+            }
             _ => {
                 self.notes.omitted += 1;
                 out.null();
