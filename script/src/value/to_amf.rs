@@ -427,47 +427,55 @@ impl<'m> Walk<'m> {
         !self.is_mark(key, &self.marks.size) && self.can_serialize(key) && self.can_serialize(value)
     }
 
+    /// Looks through the keys once; marks are looked for only where a key could be one.
     pub(super) fn shape(&self, table: &Table) -> mlua::Result<Shape> {
-        if table.is_empty() {
-            return Ok(Shape::Empty);
-        }
-        if let Value::String(bytes) = table.raw_get::<Value>(&self.marks.raw)? {
-            return Ok(Shape::Bytes(bytes));
-        }
-        if self.is_dictionary(table)? {
-            return Ok(Shape::Dictionary);
-        }
-        match table.raw_get::<Value>(&self.marks.time)? {
-            Value::Integer(ms) => return Ok(Shape::Date(ms as f64)),
-            Value::Number(ms) => return Ok(Shape::Date(ms)),
-            _ => {}
-        }
-        if let Value::String(name) = table.raw_get::<Value>(&self.marks.type_name)?
-            && !name.as_bytes().is_empty()
-        {
-            return Ok(match table.raw_get::<Value>(&self.marks.write)? {
-                Value::Function(_) => Shape::External(name),
-                _ => Shape::Typed(name),
-            });
-        }
         let len = table.raw_len();
-        let mut others = false;
-        let mut fields = false;
-        // As a boolean, which makes no handle of the value.
+        let (mut others, mut fields, mut marked) = (false, false, false);
+        // The value as a boolean, which makes no handle of it.
         table.for_each(|key: Value, _: bool| {
             match &key {
-                Value::String(_) => fields = true,
+                Value::String(name) => {
+                    fields = true;
+                    marked |= name.as_bytes().starts_with(b"__");
+                }
                 Value::Integer(index) => others |= !in_sequence(*index, len),
                 Value::Number(_) => others = true,
                 _ => {}
             }
             Ok(())
         })?;
+        if marked && let Some(shape) = self.marked(table)? {
+            return Ok(shape);
+        }
         Ok(match (len, others || fields) {
             (0, true) => Shape::Object,
             (0, false) => Shape::Empty,
             (len, mixed) => Shape::Array(len, mixed),
         })
+    }
+
+    /// What the marks of a table make of it, if anything.
+    fn marked(&self, table: &Table) -> mlua::Result<Option<Shape>> {
+        if let Value::String(bytes) = table.raw_get::<Value>(&self.marks.raw)? {
+            return Ok(Some(Shape::Bytes(bytes)));
+        }
+        if self.is_dictionary(table)? {
+            return Ok(Some(Shape::Dictionary));
+        }
+        match table.raw_get::<Value>(&self.marks.time)? {
+            Value::Integer(ms) => return Ok(Some(Shape::Date(ms as f64))),
+            Value::Number(ms) => return Ok(Some(Shape::Date(ms))),
+            _ => {}
+        }
+        if let Value::String(name) = table.raw_get::<Value>(&self.marks.type_name)?
+            && !name.as_bytes().is_empty()
+        {
+            return Ok(Some(match table.raw_get::<Value>(&self.marks.write)? {
+                Value::Function(_) => Shape::External(name),
+                _ => Shape::Typed(name),
+            }));
+        }
+        Ok(None)
     }
 
     /// Calls `write` for each member that has a name: all string and number keys but `__type` of
@@ -479,14 +487,14 @@ impl<'m> Walk<'m> {
         mut write: impl FnMut(&mut Self, &[u8], &Value) -> mlua::Result<()>,
     ) -> mlua::Result<()> {
         table.for_each(|key: Value, value: Value| {
-            let text;
+            let (text, bytes);
             let name: &[u8] = match &key {
                 Value::String(name) => {
-                    if array.is_none() && self.is_mark(&key, &self.marks.type_name) {
+                    bytes = name.as_bytes();
+                    if array.is_none() && *bytes == *b"__type" {
                         return Ok(());
                     }
-                    text = name.as_bytes().to_vec();
-                    &text
+                    &bytes
                 }
                 Value::Integer(index) => {
                     if array.is_some_and(|len| in_sequence(*index, len)) {

@@ -44,7 +44,7 @@ pub(crate) fn document(table: &Table) -> Result<XmlDocument, DomError> {
         match value {
             Value::Table(inner) => document
                 .declarations
-                .push(XmlDeclaration { name, attributes: walk.attributes(&inner)? }),
+                .push(XmlDeclaration { name, attributes: attributes(fields(&inner)?)? }),
             _ => {
                 let name = String::from_utf8_lossy(&name);
                 return shape(format!("declaration '{name}' is no table"));
@@ -61,6 +61,20 @@ pub(crate) fn document(table: &Table) -> Result<XmlDocument, DomError> {
 /// Names and values.
 type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
+fn attributes(fields: Vec<(Vec<u8>, Value)>) -> Result<Attributes, DomError> {
+    let mut attributes = Vec::with_capacity(fields.len());
+    for (name, value) in fields {
+        match text(&value) {
+            Some(text) => attributes.push((name, text)),
+            None => {
+                let (name, kind) = (String::from_utf8_lossy(&name), value.type_name());
+                return shape(format!("attribute '{name}' is a {kind}"));
+            }
+        }
+    }
+    Ok(attributes)
+}
+
 #[derive(Default)]
 struct Walk {
     ancestors: Vec<*const c_void>,
@@ -68,20 +82,6 @@ struct Walk {
 }
 
 impl Walk {
-    fn attributes(&self, table: &Table) -> Result<Attributes, DomError> {
-        let mut attributes = Vec::new();
-        for (name, value) in fields(table)? {
-            match text(&value) {
-                Some(text) => attributes.push((name, text)),
-                None => {
-                    let (name, kind) = (String::from_utf8_lossy(&name), value.type_name());
-                    return shape(format!("attribute '{name}' is a {kind}"));
-                }
-            }
-        }
-        Ok(attributes)
-    }
-
     fn children(&mut self, table: &Table) -> Result<Vec<XmlNode>, DomError> {
         if self.ancestors.len() >= MAX_DEPTH {
             return shape(format!("more than {MAX_DEPTH} elements inside each other"));
@@ -111,12 +111,13 @@ impl Walk {
     }
 
     fn element(&mut self, table: &Table) -> Result<XmlNode, DomError> {
-        let Value::String(name) = table.raw_get::<Value>("__name")? else {
+        let mut fields = fields(table)?;
+        let name = fields.iter().position(|(key, _)| key == b"__name");
+        let Some((_, Value::String(name))) = name.map(|at| fields.remove(at)) else {
             return shape("an element without __name");
         };
         let name = name.as_bytes().to_vec();
-        let mut attributes = self.attributes(table)?;
-        attributes.retain(|(key, _)| key != b"__name");
+        let attributes = attributes(fields)?;
         Ok(XmlNode::Element { name, attributes, children: self.children(table)? })
     }
 }

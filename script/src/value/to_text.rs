@@ -86,7 +86,7 @@ impl Walk<'_> {
         match shape {
             Shape::Array(len, mixed) => {
                 if mixed {
-                    self.text_members(out, table, Some(len))?;
+                    self.text_members(out, table, Some(len), false)?;
                     out.begin_elements();
                 }
                 for index in 1..=len {
@@ -97,8 +97,9 @@ impl Walk<'_> {
             }
             Shape::Empty => out.end_array(),
             _ => {
-                self.notes.dictionaries += usize::from(matches!(shape, Shape::Dictionary));
-                self.text_members(out, table, None)?;
+                let is_dictionary = matches!(shape, Shape::Dictionary);
+                self.notes.dictionaries += usize::from(is_dictionary);
+                self.text_members(out, table, None, is_dictionary)?;
                 out.end_object();
             }
         }
@@ -111,10 +112,10 @@ impl Walk<'_> {
         out: &mut E,
         table: &Table,
         array: Option<usize>,
+        is_dictionary: bool,
     ) -> mlua::Result<()> {
-        let dictionary = self.is_dictionary(table)?;
         self.members(table, array, |walk, key, value| {
-            if dictionary && key == b"__size" {
+            if is_dictionary && key == b"__size" {
                 return Ok(());
             }
             if !walk.room(key.len()) {
