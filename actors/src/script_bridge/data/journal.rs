@@ -44,6 +44,8 @@ impl Segment {
     pub(super) fn create(folder: &Path, number: u64) -> io::Result<Self> {
         let path = folder.join(format!("{number:016}"));
         let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        // Its name as well outlives a failing machine.
+        File::open(folder)?.sync_all()?;
         Ok(Self { path, file: Arc::new(file) })
     }
 
