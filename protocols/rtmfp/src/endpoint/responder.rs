@@ -17,8 +17,10 @@ use crate::endpoint::table::{Answered, Entry};
 use crate::endpoint::{AgreeJob, Agreement, Endpoint, EndpointEvent, HelloPolicy};
 use crate::session::{Established, Role, Session, SessionId};
 
-/// Longest endpoint discriminator and tag that are looked at.
-const MAX_EPD: usize = 1024;
+/// Longest endpoint discriminator that is looked at. It holds the URL, and rtmfp-cpp sends one of
+/// any length that a datagram takes.
+const MAX_EPD: usize = 4096;
+/// Longest tag that is looked at.
 const MAX_TAG: usize = 255;
 /// One byte 'X': what every implementation sends, and none checks.
 pub(super) const SIGNATURE: &[u8] = &[0x58];

@@ -202,6 +202,22 @@ fn rtmfp_021_and_022_only_a_matching_discriminator_is_answered() {
     assert!(bare.sent.is_empty());
 }
 
+/// rtmfp-cpp puts URLs of any length into its hello.
+#[test]
+fn a_discriminator_of_four_kib_is_answered_and_a_longer_one_is_not() {
+    let mut bare = Bare::new();
+    // Length and type take three bytes of the option.
+    for (url, answered) in [(1_100, 1), (4096 - 3, 1), (4096 - 2, 0)] {
+        bare.sent.clear();
+        let epd = Epd::of_server(&vec![b'u'; url], None);
+        let mut chunk = Vec::new();
+        InitiatorHello { epd: epd.bytes(), tag: &[7; 16] }.encode(&mut chunk);
+        bare.send(a(), &chunk);
+        assert_eq!(bare.sent.len(), answered, "{url}");
+    }
+    assert_eq!(bare.endpoint.stats().hellos_ignored, 1);
+}
+
 #[test]
 fn rtmfp_030_hellos_leave_no_state() {
     let mut bare = Bare::new();
