@@ -245,6 +245,26 @@ async fn lis_07_and_08_an_unbuffered_viewer_gets_key_frames_and_headers_through_
     assert!(sounds < 395, "{sounds} of 400 sounds: what was lost was repeated");
 }
 
+/// Deadlines end frames inside a session, long after the viewer's gate let them pass.
+#[tokio::test]
+async fn frames_that_get_too_old_on_their_way_are_counted_as_dropped() {
+    let node = node().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("test").await;
+    let viewer = RtmfpClient::connect(node.rtmfp(), "").await;
+    let play = viewer.play("test").await;
+    viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+    viewer.cut(true);
+    let sounds: Vec<_> = pictures::stream(20, 20, 100)
+        .into_iter()
+        .filter(|frame| frame.kind == MediaKind::Audio && !frame.is_header)
+        .collect();
+    publisher.send(stream, &sounds);
+    let dropped = || node.sample("ramona_media_dropped_frames_total{protocol=\"rtmfp\"}");
+    wait::until("all frames to expire", || dropped() >= sounds.len() as f64).await;
+    assert_eq!(dropped(), sounds.len() as f64);
+}
+
 #[tokio::test]
 async fn a_viewer_that_vanishes_and_one_that_leaves_end_their_subscriptions() {
     let script = r#"

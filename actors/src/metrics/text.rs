@@ -86,9 +86,11 @@ fn media(out: &mut Text, metrics: &Metrics) {
         ("ramona_media_out_bytes_total", "Payload bytes sent, once per viewer.", |s| {
             s.bytes_out.load(Relaxed)
         }),
-        ("ramona_media_dropped_frames_total", "Frames slow viewers lost.", |s| {
-            s.frames_dropped.load(Relaxed)
-        }),
+        (
+            "ramona_media_dropped_frames_total",
+            "Frames slow viewers lost, those that got too old on their way too.",
+            |s| s.frames_dropped.load(Relaxed),
+        ),
         ("ramona_media_closed_viewers_total", "Viewers closed for reading nothing.", |s| {
             s.viewers_closed.load(Relaxed)
         }),

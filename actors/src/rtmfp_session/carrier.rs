@@ -67,6 +67,8 @@ struct Counted {
     oversized_messages: u64,
     joins_refused: u64,
     messages_ignored: u64,
+    /// Only media has deadlines.
+    frames_expired: u64,
 }
 
 impl RtmfpCarrier {
@@ -129,18 +131,21 @@ impl RtmfpCarrier {
             oversized_messages: session.oversized_messages,
             joins_refused: own.bad_joins,
             messages_ignored: session.chunks_dropped + own.messages_ignored,
+            frames_expired: session.messages_expired,
         };
         let before = self.counted.replace(now);
         if before == now {
             return;
         }
         let shown = &self.hub.metrics.rtmfp;
+        let media = self.hub.metrics.media(Protocol::Rtmfp);
         for (counter, before, now) in [
             (&shown.packets_dropped, before.packets_dropped, now.packets_dropped),
             (&shown.flows_refused, before.flows_refused, now.flows_refused),
             (&shown.oversized_messages, before.oversized_messages, now.oversized_messages),
             (&shown.joins_refused, before.joins_refused, now.joins_refused),
             (&shown.messages_ignored, before.messages_ignored, now.messages_ignored),
+            (&media.frames_dropped, before.frames_expired, now.frames_expired),
         ] {
             counter.fetch_add(now - before, Relaxed);
         }

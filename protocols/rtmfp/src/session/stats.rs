@@ -19,6 +19,8 @@ pub struct SessionStats {
     pub data_bytes_sent: u64,
     /// Bytes of these that were taken for lost.
     pub data_bytes_lost: u64,
+    /// Messages given up because they became too old, and those that depend on them.
+    pub messages_expired: u64,
     /// Messages given out.
     pub messages_received: u64,
     /// Gaps told.

@@ -110,7 +110,9 @@ impl Session {
         let mut i = 0;
         while i < self.send_flows.len() {
             let flow = &mut self.send_flows[i];
+            let before = flow.stats().abandoned;
             flow.handle_timeout(now);
+            self.stats.messages_expired += flow.stats().abandoned - before;
             let id = SendFlowId(flow.id());
             if flow.take_writable() {
                 self.events.push_back(Event::Writable { flow: id });

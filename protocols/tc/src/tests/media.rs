@@ -212,6 +212,7 @@ fn a_keyframe_shortens_the_life_of_the_group_before_it() {
     world.run(ms(150));
     let bytes = world.served(0).connection.queued(id).bytes;
     assert!((1000..1100).contains(&bytes), "{bytes}");
+    assert_eq!(world.served(0).connection.session().stats().messages_expired, 2);
     world.peers[0].is_cut = false;
     world.run(5 * SECOND);
     let times: Vec<_> =
