@@ -5,7 +5,10 @@ use std::time::Duration;
 use ramona_actors::metrics::ActorKind;
 use ramona_amf::Value;
 use ramona_rtmfp::Policy;
-use ramona_testkit::{Path, RtmfpClient, RtmfpOptions, RtmpClient, TestNode, pictures, wait};
+use ramona_rtmp::StreamId;
+use ramona_testkit::{
+    Machine, NetClient, Path, RtmfpClient, RtmfpOptions, RtmpClient, TestNode, pictures, wait,
+};
 
 const ECHO: &str = r#"
 function onConnection(client, first, second)
@@ -85,6 +88,34 @@ async fn rtmfp_089_a_refused_client_is_told_why_and_its_session_ends() {
     client.closed().await;
     wait::until("the session to end", || node.alive(ActorKind::RtmfpSession) == 0).await;
     assert!(!node.has_logged(&["gone"]), "EVT-04: it was never accepted");
+}
+
+/// On the main flow and on one of its own, and by RTMP as by RTMFP.
+#[tokio::test]
+async fn wri_02_and_04_what_is_written_inside_a_call_answers_it() {
+    let script = r#"
+    function onConnection(client)
+        client.writer:writeStatusResponse("Test.Outside")
+        function client:message() self.writer:writeMessage("written", 5) end
+        function client:fails() self.writer:writeStatusResponse("Test.Failed", "x") end
+        function client:works() self.writer:writeStatusResponse("Test.Done", "y") end
+        function client:aside() self.writer:newFlowWriter():writeMessage("aside") end
+    end"#;
+    async fn answers<M: Machine>(client: &NetClient<M>) {
+        client.status(StreamId(0), "NetConnection.Test.Outside").await;
+        let written = client.call("message", &[]).await.expect("a result");
+        assert_eq!(written, ["written".into(), 5.0.into()]);
+        let failed = client.call("fails", &[]).await.expect_err("an error");
+        assert_eq!(failed, ("NetConnection.Test.Failed".to_owned(), "x".to_owned()));
+        let done = client.call("works", &[]).await.expect("a result");
+        let [Value::Object(info)] = &done[..] else { panic!("{done:?}") };
+        assert_eq!(info.get("code"), Some(&"NetConnection.Test.Done".into()));
+        assert_eq!(info.get("level"), Some(&"status".into()));
+        assert_eq!(client.call("aside", &[]).await.expect("a result"), ["aside".into()]);
+    }
+    let node = node(script).await;
+    answers(&RtmfpClient::connect(node.rtmfp(), "").await).await;
+    answers(&RtmpClient::connect(node.rtmp(), "").await).await;
 }
 
 #[tokio::test]

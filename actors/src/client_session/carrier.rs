@@ -50,8 +50,8 @@ pub(crate) enum Reply {
     ConnectRefused(Refusal),
     /// A call or a message was handled.
     Called { transaction: f64, outcome: CallOutcome },
-    /// A script wrote.
-    Written(ClientMessage),
+    /// A script wrote, while it handled that call of the client.
+    Written { transaction: Option<f64>, message: ClientMessage },
     /// A script closed the client (WRI-07).
     Close(u32),
     /// The node stops.

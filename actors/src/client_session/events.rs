@@ -250,15 +250,15 @@ impl<C: Carrier> ClientSession<C> {
             }
             // Only HTTP clients read files.
             ToSession::Read { .. } => {}
-            ToSession::Write { messages, ticket: _ticket } => {
+            ToSession::Write { transaction, messages, ticket: _ticket } => {
                 for message in messages {
-                    self.carrier.say(Reply::Written(message));
+                    self.carrier.say(Reply::Written { transaction, message });
                 }
             }
-            ToSession::WriteOn { flow, is_reliable, messages, ticket: _ticket } => {
+            ToSession::WriteOn { flow, is_reliable, transaction, messages, ticket: _ticket } => {
                 self.carrier.route(flow, is_reliable);
                 for message in messages {
-                    self.carrier.say(Reply::Written(message));
+                    self.carrier.say(Reply::Written { transaction, message });
                 }
                 self.carrier.route(0, true);
             }

@@ -28,7 +28,7 @@ pub(crate) fn say(machine: &mut NetConnection, reply: Reply) {
                 machine.fail_call(transaction, &text);
             }
         },
-        Reply::Written(message) => write(machine, message),
+        Reply::Written { transaction, message } => write(machine, transaction, message),
         Reply::Close(code) => machine.close(match code {
             0 => CloseKind::Normal,
             1 => CloseKind::IdleTimeout,
@@ -50,15 +50,21 @@ pub(crate) fn say(machine: &mut NetConnection, reply: Reply) {
     }
 }
 
-fn write(machine: &mut NetConnection, message: ClientMessage) {
+/// What a script wrote; `transaction` is of the call that it handled.
+fn write(machine: &mut NetConnection, transaction: Option<f64>, message: ClientMessage) {
+    // A call of transaction 0 expects no answer.
+    let transaction = transaction.filter(|transaction| *transaction != 0.0);
     let sent = match message {
         ClientMessage::Invocation { name, args, .. } => machine.invoke(&name, &args),
-        ClientMessage::Message { values, .. } => machine.write_message(&values),
+        ClientMessage::Message { values, .. } => match transaction {
+            Some(transaction) => machine.answer_call(transaction, &values),
+            None => machine.write_message(&values),
+        },
         ClientMessage::Raw { data } => machine.write_raw(&data),
         // Only clients of HTTP have cookies.
         ClientMessage::Cookie { .. } => Ok(()),
         ClientMessage::Status { code, description } => {
-            machine.status(None, &code, &description);
+            machine.status(transaction, &code, &description);
             Ok(())
         }
     };

@@ -345,7 +345,8 @@ impl Connection {
                 self.answer(Some(transaction), Reply::Read(outcome));
             }
             // There is one flow only, and it is reliable.
-            ToSession::Write { messages, ticket } | ToSession::WriteOn { messages, ticket, .. } => {
+            ToSession::Write { messages, ticket, .. }
+            | ToSession::WriteOn { messages, ticket, .. } => {
                 self.on_written(messages, ticket);
             }
             ToSession::Close { code } => {

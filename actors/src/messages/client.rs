@@ -43,6 +43,8 @@ pub enum ToSession {
     },
     /// A script wrote to the client.
     Write {
+        /// Of the client's call that was being handled (WRI-02, WRI-04).
+        transaction: Option<f64>,
         /// In order.
         messages: Vec<ClientMessage>,
         /// Bounds what is on its way to one session.
@@ -54,6 +56,8 @@ pub enum ToSession {
         flow: u32,
         /// What is lost is repeated.
         is_reliable: bool,
+        /// Of the client's call that was being handled (WRI-02, WRI-04).
+        transaction: Option<f64>,
         /// In order.
         messages: Vec<ClientMessage>,
         /// Bounds what is on its way to one session.

@@ -1,6 +1,6 @@
 //! [`Host`] on top of mailboxes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -18,7 +18,7 @@ use ramona_script::{
 };
 
 use super::data::DataStore;
-use super::outgoing::{ClientOut, MAIN, PublicationOut, ServerOut, owned};
+use super::outgoing::{ClientOut, PublicationOut, ServerOut, WriteRoute, owned};
 use super::resolver::Resolver;
 use super::sockets::{SocketNews, Sockets};
 use crate::blacklist::Blacklist;
@@ -67,6 +67,8 @@ pub(super) struct BridgeHost {
     /// Runs of scripts.
     pushed: RefCell<HashMap<PublicationId, PublicationOut>>,
     dirty: RefCell<Dirty>,
+    /// The call of a client that is being handled.
+    calling: Cell<Option<(ClientId, f64)>>,
     resolver: Resolver,
     data: RefCell<DataStore>,
     sockets: Rc<Sockets>,
@@ -97,6 +99,7 @@ impl BridgeHost {
             published: RefCell::default(),
             pushed: RefCell::default(),
             dirty: RefCell::default(),
+            calling: Cell::new(None),
             resolver: Resolver::default(),
         }
     }
@@ -152,7 +155,15 @@ impl BridgeHost {
         }
     }
 
-    fn write_routed(&self, client: ClientId, route: (u32, bool), message: ClientMessage) {
+    /// From now on `client` is answered by what is written to it; `None`: the call is over.
+    pub(super) fn set_call(&self, call: Option<(ClientId, f64)>) {
+        self.calling.set(call);
+    }
+
+    fn write_routed(&self, client: ClientId, flow: u32, is_reliable: bool, message: ClientMessage) {
+        let call = self.calling.get().filter(|(calling, _)| *calling == client);
+        let transaction = call.map(|(_, transaction)| transaction);
+        let route = WriteRoute { flow, is_reliable, transaction };
         let mut clients = self.clients.borrow_mut();
         let Some(out) = clients.get_mut(&client) else { return };
         let mut dirty = self.dirty.borrow_mut();
@@ -364,11 +375,11 @@ impl Host for BridgeHost {
     }
 
     fn write(&self, client: ClientId, message: ClientMessage) {
-        self.write_routed(client, MAIN, message);
+        self.write_routed(client, 0, true, message);
     }
 
     fn write_on(&self, client: ClientId, flow: u32, is_reliable: bool, message: ClientMessage) {
-        self.write_routed(client, (flow, is_reliable), message);
+        self.write_routed(client, flow, is_reliable, message);
     }
 
     fn close_writer(&self, client: ClientId, flow: u32) {

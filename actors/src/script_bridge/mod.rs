@@ -147,7 +147,9 @@ impl ScriptBridge {
                 }
             }
             ToScript::Call { client, transaction, name, args, format } => {
+                self.host.set_call(Some((client, transaction)));
                 let outcome = self.engine.call(client, &name, &args, format);
+                self.host.set_call(None);
                 self.answer(client, transaction, outcome);
             }
             ToScript::Message { client, transaction, body, format } => {

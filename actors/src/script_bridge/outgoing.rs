@@ -119,30 +119,49 @@ pub(super) struct ClientOut {
     session: Recipient<ToSession>,
     messages: Vec<ClientMessage>,
     bytes: usize,
-    /// The flow of what waits, and whether it is reliable.
-    route: (u32, bool),
+    /// Of what waits.
+    route: WriteRoute,
     backlog: Arc<Backlog>,
     refused: bool,
 }
 
-/// The main writer.
-pub(super) const MAIN: (u32, bool) = (0, true);
+/// How messages go to a client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct WriteRoute {
+    /// 0: the main one.
+    pub(super) flow: u32,
+    pub(super) is_reliable: bool,
+    /// The call of the client that is being handled.
+    pub(super) transaction: Option<f64>,
+}
+
+impl WriteRoute {
+    /// The main writer, outside a call.
+    pub(super) const MAIN: Self = Self { flow: 0, is_reliable: true, transaction: None };
+}
 
 impl ClientOut {
     pub(super) fn new(session: Recipient<ToSession>) -> Self {
         let backlog = Arc::default();
-        Self { session, messages: Vec::new(), bytes: 0, route: MAIN, backlog, refused: false }
+        Self {
+            session,
+            messages: Vec::new(),
+            bytes: 0,
+            route: WriteRoute::MAIN,
+            backlog,
+            refused: false,
+        }
     }
 
     pub(super) fn tell(&self, message: ToSession) {
         self.session.do_send(message);
     }
 
-    /// Queues a message; `route` is the flow and whether it is reliable.
+    /// Queues a message.
     pub(super) fn write(
         &mut self,
         client: ClientId,
-        route: (u32, bool),
+        route: WriteRoute,
         message: ClientMessage,
         stats: &ScriptStats,
     ) {
@@ -180,9 +199,10 @@ impl ClientOut {
         }
         let ticket = self.backlog.take(std::mem::take(&mut self.bytes));
         let messages = std::mem::take(&mut self.messages);
-        self.session.do_send(match self.route {
-            MAIN => ToSession::Write { messages, ticket },
-            (flow, is_reliable) => ToSession::WriteOn { flow, is_reliable, messages, ticket },
+        let WriteRoute { flow, is_reliable, transaction } = self.route;
+        self.session.do_send(match (flow, is_reliable) {
+            (0, true) => ToSession::Write { transaction, messages, ticket },
+            _ => ToSession::WriteOn { flow, is_reliable, transaction, messages, ticket },
         });
         true
     }

@@ -173,7 +173,7 @@ impl Carrier for WebSocketCarrier {
                     CallOutcome::Failed(text) | CallOutcome::Unknown(text) => machine.fail(&text),
                 }
             }
-            Reply::Written(message) => self.write(message),
+            Reply::Written { message, .. } => self.write(message),
             Reply::Close(code) => self.machine.borrow_mut().close(code),
             Reply::Shutdown => {
                 self.machine.borrow_mut().shut_down();
