@@ -1,9 +1,11 @@
 //! NetConnection over RTMFP as scripts and clients see it, from the first command to the last.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ramona_actors::metrics::ActorKind;
 use ramona_amf::Value;
+use ramona_media::MediaKind;
 use ramona_rtmfp::Policy;
 use ramona_rtmp::StreamId;
 use ramona_testkit::{
@@ -130,6 +132,36 @@ async fn wri_07_a_script_closes_the_session() {
     client.with(|server| server.call("bye", &[]).expect("there is room"));
     client.closed().await;
     node.logged(&["gone", &client.peer_id().to_string()]).await;
+}
+
+/// `RTMFP.host` 0.0.0.0 is both families on one port.
+#[tokio::test]
+async fn clients_of_both_families_meet_on_one_port() {
+    let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+    if std::net::UdpSocket::bind((v6, 0)).is_err() {
+        return eprintln!("this system has no IPv6");
+    }
+    let node = TestNode::builder("A")
+        .www("main.lua", "function onConnection(client) NOTE('from ', client.address) end")
+        .config(|config| config.rtmfp.bind = "0.0.0.0:0".parse().ok())
+        .start()
+        .await;
+    let port = node.rtmfp().port();
+    let options = RtmfpOptions { from: v6, ..RtmfpOptions::default() };
+    let six = RtmfpClient::connect_with((v6, port).into(), "", options).await;
+    let four = RtmfpClient::connect((Ipv4Addr::LOCALHOST, port).into(), "").await;
+    // No family looks like the other one to scripts.
+    node.logged(&[&format!("from {}", six.local())]).await;
+    node.logged(&[&format!("from {}", four.local())]).await;
+    let frames = pictures::stream(20, 20, 3_000);
+    for (publisher, viewer, name) in [(&six, &four, "of six"), (&four, &six, "of four")] {
+        let play = viewer.play(name).await;
+        let stream = publisher.publish(name).await;
+        viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+        publisher.send(stream, &frames);
+        let last = frames.iter().rfind(|frame| frame.kind == MediaKind::Video).expect("pictures");
+        viewer.frames_to(play, last).await;
+    }
 }
 
 #[tokio::test]
