@@ -221,6 +221,11 @@ impl RtmfpClient {
         self.shared.work(|machine| machine.endpoint.visit(Instant::now(), session));
     }
 
+    /// Whether an opening has led to a session.
+    pub fn has_opened(&self, opening: OpenId) -> bool {
+        self.opened_by(opening).is_some()
+    }
+
     fn opened_by(&self, opening: OpenId) -> Option<SessionId> {
         let opened = &self.shared.lock().machine.opened;
         opened.iter().find_map(|(by, session)| (*by == Some(opening)).then_some(*session))
