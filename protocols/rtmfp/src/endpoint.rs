@@ -343,7 +343,8 @@ impl Endpoint {
         };
         header.encode(&mut out);
         fill(&mut out);
-        self.sealer.finish(id.0, &mut out);
+        self.sealer.finish(&mut out);
+        self.sealer.seal(id.0, std::slice::from_mut(&mut out));
         out
     }
 

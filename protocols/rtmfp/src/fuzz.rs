@@ -167,7 +167,8 @@ pub fn handshake(data: &[u8]) {
             sealer.begin(&mut datagram);
             datagram.extend_from_slice(&[0x0b, 0, 1]);
             datagram.extend_from_slice(chunks);
-            sealer.finish(0, &mut datagram);
+            sealer.finish(&mut datagram);
+            sealer.seal(0, std::slice::from_mut(&mut datagram));
             endpoint.handle_datagram(now, from, &mut datagram);
             let mut sent = 0;
             loop {
@@ -242,7 +243,8 @@ pub fn session(data: &[u8]) {
         };
         header.encode(&mut datagram);
         datagram.extend_from_slice(chunks);
-        sealer.finish(1, &mut datagram);
+        sealer.finish(&mut datagram);
+        sealer.seal(1, std::slice::from_mut(&mut datagram));
         // Closed sessions refuse.
         let _ = session.handle_packet(now, far, &mut datagram);
         drain(&mut session, &mut connection, now);

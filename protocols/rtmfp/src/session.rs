@@ -122,7 +122,12 @@ pub struct Session {
     arrivals: Vec<Arrival>,
     controls: VecDeque<Control>,
     events: VecDeque<Event>,
+    /// The packet that is being built.
     out: Vec<u8>,
+    /// Datagrams ready to be given out: whereto, and how many were. Their memory is used again.
+    sealed: Vec<SocketAddr>,
+    packets: Vec<Vec<u8>>,
+    sent: usize,
     stats: SessionStats,
 }
 
@@ -173,6 +178,9 @@ impl Session {
             controls: VecDeque::new(),
             events: VecDeque::new(),
             out: Vec::new(),
+            sealed: Vec::new(),
+            packets: Vec::new(),
+            sent: 0,
             stats: SessionStats::default(),
             config,
         }

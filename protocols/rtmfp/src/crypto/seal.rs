@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::crypto::aes_cbc::{AesCbc, BLOCK};
+use crate::crypto::aes_cbc::{BLOCK, CbcDecrypt, CbcEncrypt};
 use crate::crypto::checksum::checksum;
 use crate::crypto::equal;
 use crate::crypto::keys::Negotiation;
@@ -51,7 +51,7 @@ pub enum OpenError {
 
 /// Sends: encrypts packets of one direction.
 pub(crate) struct Sealer {
-    cipher: AesCbc,
+    cipher: CbcEncrypt,
     mac: Option<(Hmac<Sha256>, usize)>,
     sequence: Option<u64>,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Sealer {
 impl Sealer {
     pub(crate) fn new(key: &[u8; 32], mac_key: &[u8; 32], negotiation: &Negotiation) -> Self {
         Self {
-            cipher: AesCbc::new(key.first_chunk().expect("16 of 32 bytes")),
+            cipher: CbcEncrypt::new(key.first_chunk().expect("16 of 32 bytes")),
             mac: negotiation.send_mac.map(|len| (keyed(mac_key), len)),
             sequence: negotiation.send_sequence.then_some(0),
         }
@@ -67,7 +67,7 @@ impl Sealer {
 
     /// For packets outside sessions.
     pub(crate) fn startup() -> Self {
-        Self { cipher: AesCbc::new(&DEFAULT_KEY), mac: None, sequence: None }
+        Self { cipher: CbcEncrypt::new(&DEFAULT_KEY), mac: None, sequence: None }
     }
 
     /// Begins a datagram in `out`, which is emptied; the packet is appended next.
@@ -88,8 +88,9 @@ impl Sealer {
         SSID_LEN + self.sequence.map_or(0, vlu::encoded_len) + checksum
     }
 
-    /// Pads and encrypts what [`begin`](Self::begin) started.
-    pub(crate) fn finish(&mut self, session_id: u32, out: &mut Vec<u8>) {
+    /// Pads what [`begin`](Self::begin) started: the next packet may begin, and this one waits for
+    /// [`seal`](Self::seal).
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         let padded = SSID_LEN + (out.len() - SSID_LEN).next_multiple_of(BLOCK);
         out.resize(padded, 0xff);
         if self.mac.is_none() {
@@ -97,21 +98,27 @@ impl Sealer {
             let sum = checksum(&out[at + CHECKSUM_LEN..]);
             out[at..at + CHECKSUM_LEN].copy_from_slice(&sum.to_be_bytes());
         }
-        self.cipher.encrypt(&mut out[SSID_LEN..]);
-        if let Some((mac, len)) = &self.mac {
-            let mut mac = mac.clone();
-            mac.update(&out[SSID_LEN..]);
-            out.extend_from_slice(&mac.finalize().into_bytes()[..*len]);
-        }
         if let Some(sequence) = &mut self.sequence {
             // 2^64 packets are never reached.
             *sequence = sequence.wrapping_add(1);
         }
-        let scrambled: [u8; SSID_LEN] = {
-            let id = session_id.to_be_bytes();
-            std::array::from_fn(|i| id[i] ^ out[SSID_LEN + i] ^ out[2 * SSID_LEN + i])
-        };
-        out[..SSID_LEN].copy_from_slice(&scrambled);
+    }
+
+    /// Encrypts what [`finish`](Self::finish) padded, all for one session.
+    pub(crate) fn seal(&self, session_id: u32, packets: &mut [Vec<u8>]) {
+        self.cipher.encrypt(packets.iter_mut().map(|packet| &mut packet[SSID_LEN..]));
+        for out in packets {
+            if let Some((mac, len)) = &self.mac {
+                let mut mac = mac.clone();
+                mac.update(&out[SSID_LEN..]);
+                out.extend_from_slice(&mac.finalize().into_bytes()[..*len]);
+            }
+            let scrambled: [u8; SSID_LEN] = {
+                let id = session_id.to_be_bytes();
+                std::array::from_fn(|i| id[i] ^ out[SSID_LEN + i] ^ out[2 * SSID_LEN + i])
+            };
+            out[..SSID_LEN].copy_from_slice(&scrambled);
+        }
     }
 
     /// Bytes that the tag adds after the blocks.
@@ -123,7 +130,7 @@ impl Sealer {
 
 /// Receives: checks and decrypts packets of one direction.
 pub(crate) struct Opener {
-    cipher: AesCbc,
+    cipher: CbcDecrypt,
     mac: Option<(Hmac<Sha256>, usize)>,
     window: Option<ReplayWindow>,
 }
@@ -131,7 +138,7 @@ pub(crate) struct Opener {
 impl Opener {
     pub(crate) fn new(key: &[u8; 32], mac_key: &[u8; 32], negotiation: &Negotiation) -> Self {
         Self {
-            cipher: AesCbc::new(key.first_chunk().expect("16 of 32 bytes")),
+            cipher: CbcDecrypt::new(key.first_chunk().expect("16 of 32 bytes")),
             mac: negotiation.receive_mac.map(|len| (keyed(mac_key), len)),
             window: negotiation.receive_sequence.then(ReplayWindow::default),
         }
@@ -139,7 +146,7 @@ impl Opener {
 
     /// For packets outside sessions.
     pub(crate) fn startup() -> Self {
-        Self { cipher: AesCbc::new(&DEFAULT_KEY), mac: None, window: None }
+        Self { cipher: CbcDecrypt::new(&DEFAULT_KEY), mac: None, window: None }
     }
 
     /// Decrypts a datagram in place and gives its packet, with its padding.

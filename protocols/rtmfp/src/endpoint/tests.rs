@@ -99,7 +99,8 @@ impl Bare {
         sealer.begin(&mut out);
         out.extend_from_slice(&[0x0b, 0, 1]);
         out.extend_from_slice(chunk);
-        sealer.finish(0, &mut out);
+        sealer.finish(&mut out);
+        sealer.seal(0, std::slice::from_mut(&mut out));
         let route = self.endpoint.handle_datagram(self.now, from, &mut out);
         assert_eq!(route, Route::Handled);
         self.poll();
@@ -270,7 +271,8 @@ fn rtmfp_114_noise_in_startup_packets_does_no_harm() {
         sealer.begin(&mut out);
         out.extend_from_slice(&[0x0b, 0, 1]);
         out.extend_from_slice(&chunks);
-        sealer.finish(0, &mut out);
+        sealer.finish(&mut out);
+        sealer.seal(0, std::slice::from_mut(&mut out));
         bare.endpoint.handle_datagram(bare.now, a(), &mut out);
         bare.poll();
         bare.now += Duration::from_millis(10);

@@ -39,10 +39,15 @@ impl Session {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        if let Some(to) = self.build_packet() {
+        if self.sent == self.sealed.len() {
+            self.build_packets();
+        }
+        if let Some(to) = self.sealed.get(self.sent) {
+            let bytes = &self.packets[self.sent];
+            self.sent += 1;
             self.stats.packets_sent += 1;
-            self.stats.bytes_sent += self.out.len() as u64;
-            return Output::Transmit { to, bytes: &self.out };
+            self.stats.bytes_sent += bytes.len() as u64;
+            return Output::Transmit { to: *to, bytes };
         }
         // Building a packet may have closed something.
         if let Some(event) = self.events.pop_front() {
@@ -186,7 +191,27 @@ impl Session {
 
     // --- packets ---------------------------------------------------------------------------------
 
-    /// Builds and seals the next datagram in `out`, if there is one.
+    /// Builds the next datagrams, as many as there are up to a burst, and encrypts them together.
+    fn build_packets(&mut self) {
+        self.sealed.clear();
+        self.sent = 0;
+        // What an event may change is not built before it was given out.
+        while self.sealed.len() < MAX_BURST as usize && self.events.is_empty() {
+            let Some(to) = self.build_packet() else { break };
+            self.sealer.finish(&mut self.out);
+            let at = self.sealed.len();
+            if at == self.packets.len() {
+                self.packets.push(Vec::new());
+            }
+            std::mem::swap(&mut self.out, &mut self.packets[at]);
+            self.sealed.push(to);
+        }
+        if !self.sealed.is_empty() {
+            self.sealer.seal(self.far_id.0, &mut self.packets[..self.sealed.len()]);
+        }
+    }
+
+    /// Builds the next packet in `out`, if there is one.
     fn build_packet(&mut self) -> Option<SocketAddr> {
         if let Some(control) = self.controls.pop_front() {
             return Some(self.build_control(&control));
@@ -211,7 +236,6 @@ impl Session {
         if self.out.len() == empty {
             return None;
         }
-        self.sealer.finish(self.far_id.0, &mut self.out);
         Some(self.far_address)
     }
 
@@ -240,7 +264,7 @@ impl Session {
     fn build_control(&mut self, control: &Control) -> SocketAddr {
         self.begin_packet();
         let out = &mut self.out;
-        let to = match control {
+        match control {
             Control::Ping { to, message } => {
                 chunk::encode_plain(kind::PING, message, out);
                 *to
@@ -265,9 +289,7 @@ impl Session {
                 chunk::encode_plain(kind::CLOSE_ACK, &[], out);
                 *to
             }
-        };
-        self.sealer.finish(self.far_id.0, &mut self.out);
-        to
+        }
     }
 
     /// Whether congestion, the burst limit and pacing allow a packet with data now.

@@ -117,7 +117,8 @@ impl Raw {
         self.sealer.begin(&mut out);
         header.encode(&mut out);
         out.extend_from_slice(chunks);
-        self.sealer.finish(NEAR.0, &mut out);
+        self.sealer.finish(&mut out);
+        self.sealer.seal(NEAR.0, std::slice::from_mut(&mut out));
         out
     }
 
