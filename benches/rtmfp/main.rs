@@ -5,8 +5,8 @@
 //! likewise. Handshakes run in this process, for the share of them that is mathematics, and so do the
 //! sessions whose allocations are counted.
 //!
-//! `RTMFP_TCSERVER` is the path of rtmfp-cpp's tcserver, to be measured in the same run. The
-//! environment makes a run shorter or longer: `RTMFP_SECONDS`, `RTMFP_ROUNDS`, `RTMFP_VIEWERS`,
+//! `RTMFP_TCSERVER` is the path of rtmfp-cpp's tcserver, `RTMFP_BEFORE` that of another build of the
+//! node, to be measured in the same run. The environment makes a run shorter or longer: `RTMFP_SECONDS`, `RTMFP_ROUNDS`, `RTMFP_VIEWERS`,
 //! `RTMFP_HANDSHAKES`, `RTMFP_IDLE` (sessions), `RTMFP_IDLE_SECONDS`; `RTMFP_THREADS` is the
 //! node's `threads`.
 
@@ -38,6 +38,8 @@ const FIRST_SESSIONS: u64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Subject {
     Ramona,
+    /// Another build of the node, at a path.
+    Before(String),
     /// rtmfp-cpp's tcserver, at a path.
     Tcserver(String),
 }
@@ -123,6 +125,7 @@ fn viewers() -> Outcome<()> {
     println!("{viewers} viewers of one stream: 25 video and 43 audio messages a second, 1 Mbit/s;");
     println!("publisher and viewers RTMFP, medians of {rounds} rounds\n");
     let mut subjects = vec![Subject::Ramona];
+    subjects.extend(std::env::var("RTMFP_BEFORE").ok().map(Subject::Before));
     match std::env::var("RTMFP_TCSERVER") {
         Ok(path) => subjects.push(Subject::Tcserver(path)),
         Err(_) => println!("without tcserver: RTMFP_TCSERVER is not set\n"),
@@ -172,6 +175,7 @@ impl Subject {
     fn name(&self) -> &'static str {
         match self {
             Self::Ramona => "ramona",
+            Self::Before(_) => "ramona before",
             Self::Tcserver(_) => "tcserver",
         }
     }
@@ -180,7 +184,7 @@ impl Subject {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()?));
         let mut process = match self {
-            Self::Ramona => {
+            Self::Ramona | Self::Before(_) => {
                 // The application that the load connects to, without any handler.
                 write(&folder.path().join("www/live/main.lua"), "")?;
                 let (port, threads) = (at.port(), setting("RTMFP_THREADS", 0));
@@ -188,7 +192,12 @@ impl Subject {
                     "threads = {threads}\n[RTMP]\nport = 0\n[HTTP]\nport = 0\n\
                      [RTMFP]\nhost = 127.0.0.1\nport = {port}\n"
                 );
-                Process::node(folder.path(), &configuration)?
+                match self {
+                    Self::Before(path) => {
+                        Process::node_of(path.as_ref(), folder.path(), &configuration)?
+                    }
+                    _ => Process::node(folder.path(), &configuration)?,
+                }
             }
             Self::Tcserver(path) => {
                 let mut command = Command::new(path);

@@ -1,7 +1,7 @@
 //! A process of its own for each part of a bench, and what it costs.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -42,10 +42,15 @@ impl Process {
     /// A node of the release build, the very program that users run; or the one that `BENCH_NODE`
     /// names, to compare two in one run.
     pub(crate) fn node(folder: &Path, configuration: &str) -> Outcome<Self> {
-        let file = folder.join("ramona.ini");
-        super::write(&file, configuration)?;
         let other = std::env::var_os("BENCH_NODE");
         let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_ramona").into());
+        Self::node_of(&program, folder, configuration)
+    }
+
+    /// A node of another build.
+    pub(crate) fn node_of(program: &OsStr, folder: &Path, configuration: &str) -> Outcome<Self> {
+        let file = folder.join("ramona.ini");
+        super::write(&file, configuration)?;
         let mut command = Command::new(program);
         command.arg("--config").arg(file).arg("--dir").arg(folder).args(["--log", "4"]);
         Self::start(&mut command)

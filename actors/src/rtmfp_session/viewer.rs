@@ -89,12 +89,11 @@ impl RtmfpViewer {
                 }
             }
         }
-        let waiting = connection.queued(self.stream).bytes;
+        if sent.dropped > 0 {
+            numbers.dropped(sent.dropped, connection.queued(self.stream).bytes);
+        }
         drop(connection);
         self.carrier.drain();
-        if sent.dropped > 0 {
-            numbers.dropped(sent.dropped, waiting);
-        }
         sent
     }
 }
