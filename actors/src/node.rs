@@ -5,7 +5,7 @@
 //!       ├─ ScriptBridge (an arbiter of its own)
 //!       ├─ Directory ── Publication* (on the workers' arbiters)
 //!       ├─ Listener × (RTMP, HTTP) ── give sockets to workers
-//!       ├─ RtmfpEndpoint (an arbiter of its own) ── gives sessions and datagrams to workers
+//!       ├─ RtmfpEndpoint (an arbiter of its own) ── gives sessions to workers
 //!       ├─ Groups ── Group* (on the workers' arbiters)
 //!       ├─ Servers ── dials and accepts links
 //!       └─ MetricsLog
@@ -72,13 +72,14 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let tls = load_certificates(&config)?;
-        let ports = Ports::open(&config)?;
+        let threads = threads(config.threads);
+        let ports = Ports::open(&config, threads)?;
         let addresses = ports.addresses();
 
         let metrics = Arc::new(Metrics::default());
         let ids = Arc::new(Ids::default());
         let mut arbiters = Vec::new();
-        let (workers, mut worker_arbiters) = start_workers(config.threads, &metrics);
+        let (workers, mut worker_arbiters) = start_workers(threads, &metrics);
         arbiters.append(&mut worker_arbiters);
 
         let late = Arc::new(Late::default());
@@ -122,14 +123,13 @@ impl Node {
             Some(Listener::new(door, listener?, services.clone(), workers.clone()).start())
         });
         let listeners = listeners.collect();
-        let rtmfp = match ports.rtmfp {
-            Some(socket) => {
-                let arbiter = actix_rt::Arbiter::new();
-                let started = start_rtmfp(&arbiter, socket, config.host, &services, &workers)?;
-                arbiters.push(arbiter);
-                Some(started)
-            }
-            None => None,
+        let rtmfp = if ports.rtmfp.is_empty() {
+            None
+        } else {
+            let arbiter = actix_rt::Arbiter::new();
+            let started = start_rtmfp(&arbiter, ports.rtmfp, config.host, &services, &workers)?;
+            arbiters.push(arbiter);
+            Some(started)
         };
         // The root application is loaded after the listeners are open (ENV-02), but before the
         // first link, which it may want to greet.
@@ -222,12 +222,16 @@ impl Node {
     }
 }
 
+/// One per core for 0.
+fn threads(wanted: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if wanted == 0 { cores } else { wanted }
+}
+
 fn start_workers(
     threads: usize,
     metrics: &Arc<Metrics>,
 ) -> (Arc<[WorkerHandle]>, Vec<actix_rt::Arbiter>) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { cores } else { threads };
     let arbiters: Vec<_> = (0..threads).map(|_| actix_rt::Arbiter::new()).collect();
     let workers = arbiters
         .iter()
@@ -312,7 +316,7 @@ async fn start_bridge(
 /// The certificate is made anew at each start; clients do not remember it.
 fn start_rtmfp(
     arbiter: &actix_rt::Arbiter,
-    socket: std::net::UdpSocket,
+    sockets: Vec<std::net::UdpSocket>,
     host: Option<String>,
     services: &Arc<Services>,
     workers: &Arc<[WorkerHandle]>,
@@ -328,12 +332,13 @@ fn start_rtmfp(
     config.new_sessions_per_second = services.rtmfp.new_sessions_per_second;
     config.max_sessions_per_address = services.rtmfp.max_sessions_per_address;
     let endpoint = rtmfp::Endpoint::new(Instant::now(), config, entropy);
-    let port = socket.local_addr().map_or(0, |address| address.port());
+    let port = sockets.first().and_then(|socket| socket.local_addr().ok());
+    let port = port.map_or(0, |address| address.port());
     let config = RtmfpEndpointConfig { port, host };
     let (services, workers) = (services.clone(), workers.clone());
     Ok(RtmfpEndpoint::start_in_arbiter(&arbiter.handle(), move |ctx| {
         ctx.set_mailbox_capacity(0);
-        RtmfpEndpoint::new(socket, endpoint, config, services, &workers)
+        RtmfpEndpoint::new(sockets, endpoint, config, services, &workers)
     }))
 }
 

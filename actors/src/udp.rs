@@ -1,15 +1,19 @@
 //! A UDP socket that reads and writes in batches.
 //!
-//! Several arbiters share one port: each has a duplicate of the socket. The endpoint's reads all
-//! datagrams, every worker's writes those of its own sessions.
+//! Several threads share one port: each worker has a socket of its own, and the kernel gives all
+//! datagrams of one source to the same. Who reads has the socket in its event loop, only to read and
+//! only while it waits: a socket that is always there wakes its thread for each datagram, also while
+//! that does something else, and once more for each that has left.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes that one call of the kernel may take: the largest UDP payload.
 const MAX_BATCH: usize = 65_000;
@@ -22,31 +26,51 @@ const RECEIVE_BUFFER: usize = 65_535;
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a port for both families where the address is the unspecified one of IPv4 and the system
-/// has IPv6; elsewhere exactly the address. Without a size of its buffers, [`SOCKET_BUFFER`].
-pub(crate) fn bind(address: SocketAddr, buffer: Option<usize>) -> io::Result<std::net::UdpSocket> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let open = |address: SocketAddr| -> io::Result<std::net::UdpSocket> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        // Smaller buffers than asked for still work.
-        let buffer = buffer.unwrap_or(SOCKET_BUFFER);
-        let _ = socket.set_recv_buffer_size(buffer);
-        let _ = socket.set_send_buffer_size(buffer);
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        Ok(std::net::UdpSocket::from(socket))
-    };
+/// has IPv6; elsewhere exactly the address. Without a size of its buffers, [`SOCKET_BUFFER`]. As many
+/// sockets as asked for share it.
+pub(crate) fn bind(
+    address: SocketAddr,
+    buffer: Option<usize>,
+    sockets: usize,
+) -> io::Result<Vec<UdpSocket>> {
+    let first = bind_first(address, buffer)?;
+    // Only now: a port that another program has is an error, if it shares it or not.
+    SockRef::from(&first).set_reuse_port(true)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..sockets {
+        all.push(open(address, buffer, true)?);
+    }
+    Ok(all)
+}
+
+fn bind_first(address: SocketAddr, buffer: Option<usize>) -> io::Result<UdpSocket> {
     if address.ip() == IpAddr::from([0, 0, 0, 0]) {
         let both = SocketAddr::new(IpAddr::from([0u16; 8]), address.port());
-        match open(both) {
+        match open(both, buffer, false) {
             // Without IPv6 in the system the other one remains.
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
             result => return result,
         }
     }
-    open(address)
+    open(address, buffer, false)
+}
+
+fn open(address: SocketAddr, buffer: Option<usize>, shares: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // Smaller buffers than asked for still work.
+    let buffer = buffer.unwrap_or(SOCKET_BUFFER);
+    let _ = socket.set_recv_buffer_size(buffer);
+    let _ = socket.set_send_buffer_size(buffer);
+    socket.set_nonblocking(true)?;
+    if shares {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from(socket))
 }
 
 /// See the module's text.
@@ -73,11 +97,9 @@ struct Batch {
 }
 
 impl Udp {
-    /// Takes a duplicate of the socket onto the present arbiter.
-    pub(crate) fn new(socket: &std::net::UdpSocket) -> io::Result<Self> {
-        let socket = socket.try_clone()?;
+    /// For the present thread.
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let is_ipv6 = socket.local_addr()?.is_ipv6();
-        let socket = UdpSocket::from_std(socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self {
             socket,
@@ -96,7 +118,13 @@ impl Udp {
 
     /// Waits until there is something to read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        // Not kept between calls, and not a socket of tokio, which waits for room to write too: see
+        // the module's text. The borrow keeps the descriptor open as long as it is registered, which
+        // is what the constructor's successor wants in `unsafe`.
+        #[expect(deprecated, reason = "its successor is unsafe")]
+        let watch = AsyncFd::with_interest(self.socket.as_fd(), Interest::READABLE)?;
+        watch.readable().await?.retain_ready();
+        Ok(())
     }
 
     /// Queues one datagram; [`flush`](Self::flush) sends what is left.
@@ -138,7 +166,7 @@ impl Udp {
             segment_size: (batch.count > 1).then_some(batch.segment),
             src_ip: from,
         };
-        // Past tokio's readiness: nobody waits for room, what finds none is lost.
+        // Nobody waits for room, what finds none is lost.
         let sent = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
         match sent {
             Ok(()) => self.sent_bytes.set(self.sent_bytes.get() + batch.bytes.len() as u64),
@@ -161,7 +189,7 @@ impl Udp {
     }
 
     /// Reads one batch and hands over each datagram with its source and the address it was sent
-    /// to; `false` when nothing is there.
+    /// to; `false` when nothing more is there.
     pub(crate) fn receive(
         &self,
         buffers: &mut ReceiveBuffers,
@@ -171,10 +199,7 @@ impl Udp {
         let received = {
             let mut slices: Vec<_> =
                 buffers.0.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
-            let result = self.socket.try_io(Interest::READABLE, || {
-                self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
-            });
-            match result {
+            match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 // An ICMP answer to something sent before: not a fault of this socket.
@@ -191,7 +216,8 @@ impl Udp {
                 take(from, meta.dst_ip, datagram);
             }
         }
-        Ok(true)
+        // Fewer than fit were all there were.
+        Ok(received == BATCH_SIZE)
     }
 }
 
@@ -204,11 +230,6 @@ impl ReceiveBuffers {
     pub(crate) fn new() -> Self {
         Self((0..BATCH_SIZE).map(|_| vec![0; RECEIVE_BUFFER].into()).collect())
     }
-
-    /// No buffers, in place of ones that are in use.
-    pub(crate) fn empty() -> Self {
-        Self(Vec::new())
-    }
 }
 
 #[cfg(test)]
@@ -217,10 +238,10 @@ mod tests {
 
     #[actix::test]
     async fn datagrams_of_all_sizes_arrive_whole_and_in_order_through_batches() {
-        let near = bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
-        let far = bind("0.0.0.0:0".parse().unwrap(), None).unwrap();
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let far = bind("0.0.0.0:0".parse().unwrap(), None, 1).unwrap().remove(0);
         let to = SocketAddr::new([127, 0, 0, 1].into(), far.local_addr().unwrap().port());
-        let (near, far) = (Udp::new(&near).unwrap(), Udp::new(&far).unwrap());
+        let (near, far) = (Udp::new(near).unwrap(), Udp::new(far).unwrap());
         let sizes = [100, 100, 100, 40, 1_200, 1_200, 7, 0, 1_200, 1_300];
         for (index, size) in sizes.into_iter().enumerate() {
             near.send(to, None, &vec![index as u8; size]);
@@ -243,5 +264,36 @@ mod tests {
             .collect();
         assert_eq!(got, sent);
         assert_eq!(near.take_dropped(), 0);
+    }
+
+    #[actix::test]
+    async fn sockets_of_one_port_share_the_sources_and_no_stranger_joins_them() {
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), None, 2).unwrap();
+        let at = sockets[0].local_addr().unwrap();
+        let error = bind(at, None, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let sources: Vec<_> = (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        for _ in 0..3 {
+            for source in &sources {
+                source.send_to(b"x", at).unwrap();
+            }
+        }
+        let mut buffers = ReceiveBuffers::new();
+        let mut got: Vec<Vec<SocketAddr>> = Vec::new();
+        for socket in sockets {
+            let udp = Udp::new(socket).unwrap();
+            let mut from = Vec::new();
+            udp.readable().await.unwrap();
+            while udp.receive(&mut buffers, |source, _, _| from.push(source)).unwrap() {}
+            got.push(from);
+        }
+        assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 3 * sources.len());
+        // Each source is with one of them; that all are with the same is as likely as 1 in 2^63.
+        for source in &sources {
+            let source = source.local_addr().unwrap();
+            let counts = got.iter().map(|from| from.iter().filter(|s| **s == source).count());
+            assert!(counts.into_iter().all(|count| count == 0 || count == 3), "{source}");
+        }
+        assert!(got.iter().all(|from| !from.is_empty()));
     }
 }

@@ -7,16 +7,68 @@ use bytes::Bytes;
 use ramona_rtmfp::{Address, Agreement, PeerId, SessionId};
 use ramona_script::Redirect;
 
-/// Datagrams of one worker's sessions, found in one turn of the endpoint.
+/// Datagrams, from the endpoint to the worker that holds their sessions, and from a worker to the
+/// endpoint.
 #[derive(Debug, Default)]
 pub struct Datagrams {
     /// All of them, one after another.
     pub bytes: Vec<u8>,
-    /// Whose each is, whence it came, which of our addresses it was sent to, and how long it is.
-    pub items: Vec<(SessionId, SocketAddr, Option<IpAddr>, usize)>,
+    /// One for each.
+    pub items: Vec<Datagram>,
+}
+
+/// One of [`Datagrams`].
+#[derive(Debug)]
+pub struct Datagram {
+    /// What it says whose it is.
+    pub session: Option<SessionId>,
+    /// Whence it came.
+    pub from: SocketAddr,
+    /// Which of our addresses it was sent to.
+    pub own: Option<IpAddr>,
+    /// Its bytes.
+    pub length: usize,
+}
+
+impl Datagrams {
+    /// Adds one.
+    pub fn push(
+        &mut self,
+        session: Option<SessionId>,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+        datagram: &[u8],
+    ) {
+        self.bytes.extend_from_slice(datagram);
+        self.items.push(Datagram { session, from, own, length: datagram.len() });
+    }
+
+    /// Each of them.
+    pub fn each(mut self, mut take: impl FnMut(Datagram, &mut [u8])) {
+        let mut rest = &mut self.bytes[..];
+        for item in self.items {
+            let (datagram, after) = rest.split_at_mut(item.length);
+            rest = after;
+            take(item, datagram);
+        }
+    }
 }
 
 impl Message for Datagrams {
+    type Result = ();
+}
+
+/// What a worker read that is for none of its sessions: startup packets, and those of a session
+/// that another worker holds, or nobody.
+#[derive(Debug)]
+pub struct Strangers {
+    /// Which worker: the sessions that they lead to go there.
+    pub worker: usize,
+    /// They.
+    pub datagrams: Datagrams,
+}
+
+impl Message for Strangers {
     type Result = ();
 }
 
@@ -83,8 +135,8 @@ pub enum ToEndpoint {
     },
     /// A session is over, its last words said.
     Ended(SessionId),
-    /// A key agreement is computed.
-    Agreed(Box<Agreement>),
+    /// A key agreement is computed, for a keying that this worker read.
+    Agreed(Box<Agreement>, usize),
 }
 
 impl Message for ToEndpoint {

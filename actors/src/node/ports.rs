@@ -42,22 +42,24 @@ pub struct Addresses {
 pub(super) struct Ports {
     pub(super) rtmp: Option<TcpListener>,
     pub(super) rtmps: Option<TcpListener>,
-    pub(super) rtmfp: Option<UdpSocket>,
+    /// One for each worker, all on the same port; none when it is off.
+    pub(super) rtmfp: Vec<UdpSocket>,
     pub(super) http: Option<TcpListener>,
     pub(super) https: Option<TcpListener>,
     pub(super) servers: Option<TcpListener>,
 }
 
 impl Ports {
-    /// Opens them.
+    /// Opens them, for so many workers.
     ///
     /// # Errors
     /// [`StartError::Port`] for the first that cannot be opened.
-    pub(super) fn open(config: &NodeConfig) -> Result<Self, StartError> {
+    pub(super) fn open(config: &NodeConfig, workers: usize) -> Result<Self, StartError> {
+        let buffer = config.rtmfp_session.socket_buffer;
         Ok(Self {
             rtmp: open(config.rtmp.as_ref())?,
             rtmps: open(config.rtmps.as_ref())?,
-            rtmfp: open_udp(config.rtmfp.as_ref(), config.rtmfp_session.socket_buffer)?,
+            rtmfp: open_udp(config.rtmfp.as_ref(), buffer, workers)?,
             http: open(config.http.as_ref())?,
             https: open(config.https.as_ref())?,
             servers: open(config.servers.as_ref())?,
@@ -72,7 +74,7 @@ impl Ports {
         Addresses {
             rtmp: local(&self.rtmp),
             rtmps: local(&self.rtmps),
-            rtmfp: self.rtmfp.as_ref().and_then(|socket| socket.local_addr().ok()),
+            rtmfp: self.rtmfp.first().and_then(|socket| socket.local_addr().ok()),
             http: local(&self.http),
             https: local(&self.https),
             servers: local(&self.servers),
@@ -137,8 +139,12 @@ fn open(port: Option<&Port>) -> Result<Option<TcpListener>, StartError> {
     listen().map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
 }
 
-fn open_udp(port: Option<&Port>, buffer: Option<usize>) -> Result<Option<UdpSocket>, StartError> {
-    let Some(port) = port else { return Ok(None) };
-    let opened = crate::udp::bind(port.address, buffer);
-    opened.map(Some).map_err(|error| StartError::Port { port: port.clone(), error })
+fn open_udp(
+    port: Option<&Port>,
+    buffer: Option<usize>,
+    sockets: usize,
+) -> Result<Vec<UdpSocket>, StartError> {
+    let Some(port) = port else { return Ok(Vec::new()) };
+    let opened = crate::udp::bind(port.address, buffer, sockets);
+    opened.map_err(|error| StartError::Port { port: port.clone(), error })
 }

@@ -1,42 +1,45 @@
 //! RtmfpEndpoint: the UDP port of RTMFP.
 //!
-//! It receives all datagrams in batches, runs handshakes ([`rtmfp::Endpoint`]), and hands the
-//! datagrams of open sessions to the workers that hold them, one message per worker and turn. Key
-//! agreements run on the blocking pool. It introduces peers to each other and asks the script
-//! where hellos and unknown peers shall go; whoever asks repeats the question, so questions are
-//! bounded and a slow script costs nothing but time.
+//! Each worker reads a socket of its own ([`RtmfpHub`]) and hands over what is for none of its
+//! sessions. The endpoint runs the handshakes ([`rtmfp::Endpoint`]) and gives each session to the
+//! worker that read its keying, for the kernel gives that all datagrams of the same client. Of a
+//! client whose address changed they may come to another worker, and go through the endpoint from
+//! then on. Key agreements run on the blocking pool. It introduces peers to each other and asks the
+//! script where hellos and unknown peers shall go; whoever asks repeats the question, so questions
+//! are bounded and a slow script costs nothing but time.
 
 mod questions;
 mod rendezvous;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use futures_util::stream;
 use ramona_rtmfp as rtmfp;
 use ramona_rtmfp::{EndpointEvent, EndpointOutput, PeerId, Route, SessionId};
 use tracing::{debug, error, info, warn};
 
-use crate::messages::rtmfp::{Datagrams, Redirects, SessionOrder, ToEndpoint, ToRtmfpSession};
+use crate::messages::rtmfp::{
+    Datagrams, Redirects, SessionOrder, Strangers, ToEndpoint, ToRtmfpSession,
+};
 use crate::metrics::{ActorKind, Alive, Metrics};
-use crate::outbox::{Offer, Outbox};
+use crate::outbox::{Offer, Outbox, Ticketed};
 use crate::rtmfp_session::{self, RtmfpHub};
 use crate::services::Services;
-use crate::udp::{ReceiveBuffers, Udp};
+use crate::udp::Udp;
 use crate::worker::{StartSession, WorkerHandle};
 use questions::Questions;
 use rendezvous::Rendezvous;
 
-/// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
-const BATCHES_PER_TURN: usize = 8;
+/// Datagrams that may wait for one worker; beyond, they are lost as if on their way. None is larger
+/// than 8 KiB (`MAX_STRANGER` of the hub).
+const DATAGRAM_BACKLOG: usize = 4_096;
 
-/// Bytes of datagrams that may wait for one worker; beyond, they are lost as if on their way.
-const DATAGRAM_BACKLOG: usize = 16 << 20;
+/// Datagrams of all workers that may wait for the endpoint; the same happens to more.
+const STRANGERS_BACKLOG: usize = 16_384;
 
 /// How RTMFP listens.
 #[derive(Clone, Debug)]
@@ -50,16 +53,18 @@ pub struct RtmfpEndpointConfig {
 /// See the module's text.
 pub(crate) struct RtmfpEndpoint {
     endpoint: rtmfp::Endpoint,
-    socket: std::net::UdpSocket,
-    udp: Option<Rc<Udp>>,
-    buffers: ReceiveBuffers,
+    /// One for each worker, until it starts.
+    sockets: Vec<UdpSocket>,
+    /// To answer.
+    udp: Option<Udp>,
     /// By which of our addresses the datagram in hand came.
     own: Option<IpAddr>,
+    /// Which worker read it.
+    reader: usize,
     services: Arc<Services>,
     metrics: Arc<Metrics>,
     workers: Vec<WorkerOut>,
     routes: HashMap<SessionId, usize>,
-    next_worker: usize,
     rendezvous: Rendezvous,
     questions: Questions,
     timer: Option<(SpawnHandle, Instant)>,
@@ -75,8 +80,6 @@ struct WorkerOut {
     batch: Datagrams,
 }
 
-struct Readable(std::io::Result<()>);
-
 /// The node stops: no more handshakes. Sessions still get their datagrams, for they say goodbye.
 pub(crate) struct StopEndpoint;
 
@@ -86,30 +89,28 @@ impl Message for StopEndpoint {
 
 impl RtmfpEndpoint {
     pub(crate) fn new(
-        socket: std::net::UdpSocket,
+        sockets: Vec<UdpSocket>,
         endpoint: rtmfp::Endpoint,
         config: RtmfpEndpointConfig,
         services: Arc<Services>,
         workers: &[WorkerHandle],
     ) -> Self {
         let metrics = services.metrics.clone();
-        let backlog = &metrics.actor(ActorKind::RtmfpEndpoint).backlog;
         let workers = workers.iter().map(|worker| WorkerOut {
             handle: worker.clone(),
             orders: worker.to.clone().recipient(),
-            datagrams: Outbox::new(worker.to.clone(), backlog.clone(), DATAGRAM_BACKLOG),
+            datagrams: Outbox::new(worker.to.clone(), Arc::default(), DATAGRAM_BACKLOG),
             batch: Datagrams::default(),
         });
         let alive = metrics.alive(ActorKind::RtmfpEndpoint);
         Self {
             endpoint,
-            socket,
+            sockets,
             udp: None,
-            buffers: ReceiveBuffers::new(),
             own: None,
+            reader: 0,
             workers: workers.collect(),
             routes: HashMap::new(),
-            next_worker: 0,
             rendezvous: Rendezvous::default(),
             questions: Questions::new(config, services.script.clone()),
             timer: None,
@@ -121,31 +122,6 @@ impl RtmfpEndpoint {
         }
     }
 
-    /// Reads what is there, within bounds.
-    fn receive(&mut self, ctx: &mut Context<Self>) {
-        let Some(udp) = self.udp.clone() else { return };
-        let mut buffers = std::mem::replace(&mut self.buffers, ReceiveBuffers::empty());
-        for _ in 0..BATCHES_PER_TURN {
-            let now = Instant::now();
-            let received = udp.receive(&mut buffers, |from, own, datagram| {
-                self.take(now, from, own, datagram, ctx);
-            });
-            match received {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    warn!(%error, "cannot receive");
-                    break;
-                }
-            }
-        }
-        self.buffers = buffers;
-        for worker in &mut self.workers {
-            worker.flush(&self.metrics);
-        }
-        self.advance(ctx);
-    }
-
     fn take(
         &mut self,
         now: Instant,
@@ -154,16 +130,10 @@ impl RtmfpEndpoint {
         datagram: &mut [u8],
         ctx: &mut Context<Self>,
     ) {
-        self.metrics.rtmfp.datagrams_in.fetch_add(1, Relaxed);
-        if self.services.blacklist.blocks(from.ip()) {
-            return;
-        }
         match self.endpoint.handle_datagram(now, from, datagram) {
             Route::Session(id) => {
                 let Some(worker) = self.routes.get(&id) else { return };
-                let batch = &mut self.workers[*worker].batch;
-                batch.bytes.extend_from_slice(datagram);
-                batch.items.push((id, from, own, datagram.len()));
+                self.workers[*worker].batch.push(Some(id), from, own, datagram);
             }
             // Nothing that was queued is answered any more.
             Route::Handled if self.is_stopping => {
@@ -215,9 +185,9 @@ impl RtmfpEndpoint {
                 self.introduce(from, peer, epd, tag, ctx);
             }
             EndpointEvent::Agree(job) => {
-                let to = ctx.address();
+                let (to, reader) = (ctx.address(), self.reader);
                 actix_rt::task::spawn_blocking(move || {
-                    to.do_send(ToEndpoint::Agreed(Box::new(job.run())));
+                    to.do_send(ToEndpoint::Agreed(Box::new(job.run()), reader));
                 });
             }
             EndpointEvent::SessionOpened { session, .. } => self.start_session(session),
@@ -258,8 +228,7 @@ impl RtmfpEndpoint {
     }
 
     fn start_session(&mut self, session: Box<rtmfp::Session>) {
-        let index = self.next_worker % self.workers.len();
-        self.next_worker += 1;
+        let index = self.reader;
         self.routes.insert(session.id(), index);
         let services = self.services.clone();
         self.workers[index].handle.to.do_send(StartSession(Box::new(move |local| {
@@ -317,8 +286,8 @@ impl WorkerOut {
             return;
         }
         let batch = std::mem::take(&mut self.batch);
-        let bytes = batch.bytes.len();
-        match self.datagrams.offer(batch, bytes) {
+        let count = batch.items.len();
+        match self.datagrams.offer(batch, count) {
             Offer::Accepted | Offer::Gone(_) => {}
             Offer::Full(batch) => {
                 let lost = batch.items.len() as u64;
@@ -332,41 +301,44 @@ impl Actor for RtmfpEndpoint {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let udp = match Udp::new(&self.socket) {
-            Ok(udp) => Rc::new(udp),
-            Err(error) => return error!(%error, "RTMFP.port cannot be used"),
-        };
-        self.udp = Some(udp.clone());
-        for worker in &self.workers {
-            let Ok(socket) = self.socket.try_clone() else {
-                error!("RTMFP.port cannot be shared between threads");
-                continue;
-            };
+        let sockets = std::mem::take(&mut self.sockets);
+        let own = sockets.first().map(|socket| socket.try_clone().and_then(Udp::new));
+        match own {
+            Some(Ok(udp)) => self.udp = Some(udp),
+            Some(Err(error)) => return error!(%error, "RTMFP.port cannot be used"),
+            None => return error!("RTMFP.port cannot be used: there is no socket"),
+        }
+        let backlog = &self.metrics.actor(ActorKind::RtmfpEndpoint).backlog;
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let index = worker.handle.index;
             let endpoint = ctx.address().recipient();
-            let metrics = self.metrics.clone();
-            worker.handle.to.do_send(StartSession(Box::new(move |local| {
-                match Udp::new(&socket) {
-                    Ok(udp) => local.set_rtmfp(RtmfpHub::new(udp, endpoint, metrics)),
-                    Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
+            let strangers = Outbox::new(ctx.address(), backlog.clone(), STRANGERS_BACKLOG);
+            let services = self.services.clone();
+            worker.handle.to.do_send(StartSession(Box::new(move |local| match Udp::new(socket) {
+                Ok(udp) => {
+                    local.set_rtmfp(RtmfpHub::new(udp, index, endpoint, strangers, &services));
                 }
+                Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
             })));
         }
-        ctx.add_stream(stream::unfold(udp, |udp| async move {
-            let ready = udp.readable().await;
-            Some((Readable(ready), udp))
-        }));
         info!(peer_id = %self.endpoint.identity().peer_id(), "RTMFP certificate");
     }
 }
 
-impl StreamHandler<Readable> for RtmfpEndpoint {
-    fn handle(&mut self, item: Readable, ctx: &mut Self::Context) {
+impl Handler<Ticketed<Strangers>> for RtmfpEndpoint {
+    type Result = ();
+
+    fn handle(&mut self, message: Ticketed<Strangers>, ctx: &mut Self::Context) {
         let metrics = self.metrics.clone();
         let _handling = metrics.handling(ActorKind::RtmfpEndpoint);
-        match item.0 {
-            Ok(()) => self.receive(ctx),
-            Err(error) => warn!(%error, "RTMFP port"),
+        let Strangers { worker, datagrams } = message.message;
+        let now = Instant::now();
+        self.reader = worker;
+        datagrams.each(|item, datagram| self.take(now, item.from, item.own, datagram, ctx));
+        for worker in &mut self.workers {
+            worker.flush(&self.metrics);
         }
+        self.advance(ctx);
     }
 }
 
@@ -398,7 +370,8 @@ impl Handler<ToEndpoint> for RtmfpEndpoint {
                 self.rendezvous.remove(session);
                 self.routes.remove(&session);
             }
-            ToEndpoint::Agreed(agreement) => {
+            ToEndpoint::Agreed(agreement, reader) => {
+                self.reader = reader;
                 self.endpoint.handle_agreement(Instant::now(), *agreement);
             }
         }

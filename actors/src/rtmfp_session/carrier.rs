@@ -44,6 +44,10 @@ pub(crate) struct RtmfpCarrier {
     own_events: RefCell<VecDeque<tc::Event>>,
     actor: RefCell<Option<Recipient<ToSession>>>,
     poked: Cell<bool>,
+    /// It got datagrams in the present turn of the hub.
+    pub(super) is_touched: Cell<bool>,
+    /// It waits for acknowledgements to send more, and the hub counts it.
+    is_held: Cell<bool>,
     /// When the hub wakes this session.
     armed: Cell<Option<Instant>>,
     deadline: Cell<Option<Instant>>,
@@ -82,6 +86,8 @@ impl RtmfpCarrier {
             own_events: RefCell::default(),
             actor: RefCell::default(),
             poked: Cell::new(false),
+            is_touched: Cell::new(false),
+            is_held: Cell::new(false),
             armed: Cell::new(None),
             deadline: Cell::new(None),
             received_at: Cell::new(Instant::now()),
@@ -114,11 +120,18 @@ impl RtmfpCarrier {
         self.connection.borrow_mut().handle_packet(now, from, datagram);
     }
 
-    /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do.
-    pub(super) fn after_input(&self) {
+    /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do;
+    /// whether it has.
+    pub(super) fn after_input(&self) -> bool {
         self.drain();
         self.count();
-        self.poke();
+        self.poke()
+    }
+
+    pub(super) fn set_held(&self, is_held: bool) {
+        if self.is_held.replace(is_held) != is_held {
+            self.hub.count_held(is_held);
+        }
     }
 
     /// Tells the node's counters what came up since the last time: mostly nothing.
@@ -151,7 +164,7 @@ impl RtmfpCarrier {
         }
     }
 
-    fn poke(&self) {
+    fn poke(&self) -> bool {
         let waits = !self.net_events.borrow().is_empty() || !self.own_events.borrow().is_empty();
         if waits
             && !self.poked.get()
@@ -160,6 +173,7 @@ impl RtmfpCarrier {
             self.poked.set(true);
             actor.do_send(ToSession::Poke);
         }
+        waits
     }
 
     /// The hub's clock reached a deadline of this session, perhaps one that moved meanwhile.
@@ -283,6 +297,7 @@ impl Carrier for RtmfpCarrier {
                 }
             }
         }
+        self.set_held(connection.session().is_held());
         drop(connection);
         match self.deadline.get() {
             Some(at) if self.armed.get().is_none_or(|armed| at < armed) => {

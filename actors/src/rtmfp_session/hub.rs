@@ -1,4 +1,5 @@
-//! The RTMFP sessions of one arbiter: who gets which datagram, one timer for all of them.
+//! The RTMFP sessions of one arbiter: their socket, who gets which datagram, one timer for all of
+//! them.
 //!
 //! A datagram is given to its session's machine at once, and what the machine answers leaves in
 //! the same turn; the session's actor is only woken for events. Deadlines change with nearly every
@@ -10,19 +11,42 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use ramona_rtmfp::SessionId;
+use ramona_rtmfp::{SessionId, session_of};
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::carrier::RtmfpCarrier;
-use crate::messages::rtmfp::{Datagrams, SessionOrder, ToEndpoint, ToRtmfpSession};
+use crate::messages::rtmfp::{Datagrams, SessionOrder, Strangers, ToEndpoint, ToRtmfpSession};
 use crate::metrics::Metrics;
-use crate::udp::Udp;
+use crate::outbox::{Offer, Outbox};
+use crate::services::Services;
+use crate::udp::{ReceiveBuffers, Udp};
+
+/// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
+const BATCHES_PER_TURN: usize = 8;
+
+/// After a turn that brought nothing but acknowledgements, which nothing waited for, the next one
+/// comes no earlier. A message to many viewers is acknowledged by one after another: each on its own
+/// would cost a wake-up of the thread, which is more than to send the message. The clock of the
+/// event loop makes one to two milliseconds of it.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// After the socket could not be read.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Bytes of a datagram that is handed to the endpoint: a hello with a URL of 4 KiB is the longest
+/// that anybody sends.
+const MAX_STRANGER: usize = 8 << 10;
 
 pub(crate) struct RtmfpHub {
+    /// Index of the worker.
+    worker: usize,
     pub(super) udp: Udp,
+    strangers: Outbox<Strangers>,
+    services: Arc<Services>,
     pub(super) endpoint: Recipient<ToEndpoint>,
     pub(super) metrics: Arc<Metrics>,
     sessions: RefCell<HashMap<SessionId, Rc<RtmfpCarrier>>>,
@@ -30,6 +54,10 @@ pub(crate) struct RtmfpHub {
     /// What the timer waits for.
     sleeping_until: Cell<Option<Instant>>,
     earlier: Notify,
+    /// Sessions that wait for acknowledgements to send more.
+    held: Cell<usize>,
+    /// The next turn waits for [`PAUSE`].
+    pauses: Cell<bool>,
     /// Within a turn: datagrams leave together at its end.
     in_turn: Cell<bool>,
 }
@@ -37,17 +65,24 @@ pub(crate) struct RtmfpHub {
 impl RtmfpHub {
     pub(crate) fn new(
         udp: Udp,
+        worker: usize,
         endpoint: Recipient<ToEndpoint>,
-        metrics: Arc<Metrics>,
+        strangers: Outbox<Strangers>,
+        services: &Arc<Services>,
     ) -> Rc<Self> {
         let hub = Rc::new(Self {
+            worker,
             udp,
+            strangers,
+            services: services.clone(),
             endpoint,
-            metrics,
+            metrics: services.metrics.clone(),
             sessions: RefCell::default(),
             deadlines: RefCell::default(),
             sleeping_until: Cell::new(None),
             earlier: Notify::new(),
+            held: Cell::new(0),
+            pauses: Cell::new(false),
             in_turn: Cell::new(false),
         });
         let keeper = Rc::downgrade(&hub);
@@ -56,7 +91,89 @@ impl RtmfpHub {
                 hub.keep_time().await;
             }
         });
+        let reader = hub.clone();
+        actix_rt::spawn(async move {
+            let mut buffers = ReceiveBuffers::new();
+            loop {
+                reader.read(&mut buffers).await;
+            }
+        });
         hub
+    }
+
+    /// Waits until there is something to read, then runs a turn.
+    async fn read(&self, buffers: &mut ReceiveBuffers) {
+        if self.pauses.take() {
+            tokio::time::sleep(PAUSE).await;
+        } else if let Err(error) = self.udp.readable().await {
+            warn!(%error, "RTMFP port");
+            tokio::time::sleep(RETRY).await;
+        }
+        self.receive(buffers);
+    }
+
+    fn receive(&self, buffers: &mut ReceiveBuffers) {
+        let now = Instant::now();
+        let mut strangers = Datagrams::default();
+        let mut touched: Vec<Rc<RtmfpCarrier>> = Vec::new();
+        let mut count = 0;
+        let mut brought_events = false;
+        self.turn(|| {
+            for _ in 0..BATCHES_PER_TURN {
+                let received = self.udp.receive(buffers, |from, own, datagram| {
+                    count += 1;
+                    if self.services.blacklist.blocks(from.ip()) {
+                        return;
+                    }
+                    let session = session_of(datagram);
+                    match session.and_then(|id| self.find(id)) {
+                        Some(carrier) => {
+                            carrier.take(now, from, own, datagram);
+                            if !carrier.is_touched.replace(true) {
+                                touched.push(carrier);
+                            }
+                        }
+                        None if datagram.len() > MAX_STRANGER => {
+                            self.metrics.rtmfp.datagrams_dropped.fetch_add(1, Relaxed);
+                        }
+                        None => strangers.push(session, from, own, datagram),
+                    }
+                });
+                match received {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        warn!(%error, "cannot receive");
+                        break;
+                    }
+                }
+            }
+            for carrier in touched.drain(..) {
+                carrier.is_touched.set(false);
+                brought_events |= carrier.after_input();
+            }
+        });
+        self.metrics.rtmfp.datagrams_in.fetch_add(count, Relaxed);
+        let is_quiet = count > 0 && !brought_events && strangers.items.is_empty();
+        self.pauses.set(is_quiet && self.held.get() == 0);
+        self.hand_over(strangers);
+    }
+
+    fn hand_over(&self, datagrams: Datagrams) {
+        let count = datagrams.items.len();
+        if count == 0 {
+            return;
+        }
+        let strangers = Strangers { worker: self.worker, datagrams };
+        if let Offer::Full(_) = self.strangers.offer(strangers, count) {
+            self.metrics.rtmfp.datagrams_dropped.fetch_add(count as u64, Relaxed);
+        }
+    }
+
+    /// A session begins or ceases to wait for acknowledgements.
+    pub(super) fn count_held(&self, is_held: bool) {
+        let held = self.held.get();
+        self.held.set(if is_held { held + 1 } else { held.saturating_sub(1) });
     }
 
     /// Sleeps to the next deadline, or to an earlier one that came up meanwhile.
@@ -134,7 +251,9 @@ impl RtmfpHub {
     }
 
     pub(super) fn remove(&self, id: SessionId) {
-        if self.sessions.borrow_mut().remove(&id).is_some() {
+        let removed = self.sessions.borrow_mut().remove(&id);
+        if let Some(carrier) = removed {
+            carrier.set_held(false);
             self.metrics.rtmfp.sessions.fetch_sub(1, Relaxed);
             self.endpoint.do_send(ToEndpoint::Ended(id));
         }
@@ -144,24 +263,15 @@ impl RtmfpHub {
         self.sessions.borrow().get(&id).cloned()
     }
 
-    /// Gives each datagram to its session.
-    pub(crate) fn take(&self, mut datagrams: Datagrams) {
+    /// Gives each datagram to its session: those that came to another worker.
+    pub(crate) fn take(&self, datagrams: Datagrams) {
         let now = Instant::now();
         self.turn(|| {
-            let mut touched: Vec<Rc<RtmfpCarrier>> = Vec::new();
-            let mut rest = &mut datagrams.bytes[..];
-            for (id, from, to, length) in datagrams.items {
-                let (datagram, after) = rest.split_at_mut(length);
-                rest = after;
-                let Some(carrier) = self.find(id) else { continue };
-                carrier.take(now, from, to, datagram);
-                if !touched.iter().any(|known| Rc::ptr_eq(known, &carrier)) {
-                    touched.push(carrier);
-                }
-            }
-            for carrier in touched {
+            datagrams.each(|item, datagram| {
+                let Some(carrier) = item.session.and_then(|id| self.find(id)) else { return };
+                carrier.take(now, item.from, item.own, datagram);
                 carrier.after_input();
-            }
+            });
         });
     }
 

@@ -116,6 +116,12 @@ pub enum Route {
     Session(SessionId),
 }
 
+/// The session that a datagram says it is for; `None` when it is none's: a startup packet, or too
+/// short for any.
+pub fn session_of(datagram: &[u8]) -> Option<SessionId> {
+    session_id(datagram).filter(|id| *id != 0).map(SessionId)
+}
+
 /// Counters of an endpoint, since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointStats {

@@ -34,7 +34,7 @@ pub use certificate::{Epd, Identity, ParsePeerIdError, PeerId};
 pub use crypto::{Group, KeyPair, Negotiation, Nonces, OpenError, Policy};
 pub use endpoint::{
     AgreeJob, Agreement, Endpoint, EndpointConfig, EndpointEvent, EndpointOutput, EndpointStats,
-    HelloPolicy, OpenError as OpenSessionError, OpenId, OpeningProgress, Route,
+    HelloPolicy, OpenError as OpenSessionError, OpenId, OpeningProgress, Route, session_of,
 };
 pub use entropy::Entropy;
 pub use flow::{

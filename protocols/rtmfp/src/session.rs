@@ -101,6 +101,8 @@ pub struct Session {
     /// Packets with data since the last acknowledgement or timeout.
     burst: u32,
     pace_at: Option<Instant>,
+    /// See [`is_held`](Self::is_held).
+    is_held: bool,
     retransmit_at: Option<Instant>,
     /// When data that is not acknowledged began to wait.
     unacked_since: Option<Instant>,
@@ -161,6 +163,7 @@ impl Session {
             recovery: 0,
             burst: 0,
             pace_at: None,
+            is_held: false,
             retransmit_at: None,
             unacked_since: None,
             probe_at: None,
@@ -229,6 +232,11 @@ impl Session {
     /// Whether the session is over.
     pub fn is_closed(&self) -> bool {
         self.close == CloseState::Closed
+    }
+
+    /// Whether something that could be sent waits for acknowledgements of what was.
+    pub fn is_held(&self) -> bool {
+        self.is_held
     }
 
     /// Smoothed round trip time, once there is a sample.

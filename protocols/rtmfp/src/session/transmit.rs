@@ -216,6 +216,7 @@ impl Session {
         if let Some(control) = self.controls.pop_front() {
             return Some(self.build_control(&control));
         }
+        self.is_held = false;
         if !self.is_open() {
             return None;
         }
@@ -224,6 +225,7 @@ impl Session {
             self.pace_at = None;
         }
         let sends_data = eligible && self.may_send();
+        self.is_held = eligible && !sends_data;
         if !sends_data && !self.ack_now {
             return None;
         }
