@@ -16,7 +16,7 @@ pub use config::SessionConfig;
 pub use event::{CloseReason, Event, FlowEnd, Output, PacketError, Violation};
 pub use stats::SessionStats;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,8 @@ pub struct Session {
     time_critical_sent: Option<Instant>,
     time_critical_reverse: Option<Instant>,
 
-    recv_flows: HashMap<u64, RecvFlow>,
+    /// Few, and looked through for each packet that is sent.
+    recv_flows: BTreeMap<u64, RecvFlow>,
     buffered: usize,
     ack_now: bool,
     ack_at: Option<Instant>,
@@ -171,7 +172,7 @@ impl Session {
             stalled_since: None,
             time_critical_sent: None,
             time_critical_reverse: None,
-            recv_flows: HashMap::new(),
+            recv_flows: BTreeMap::new(),
             buffered: 0,
             ack_now: false,
             ack_at: None,
@@ -252,6 +253,11 @@ impl Session {
     /// Bytes of chunks in flight and how many may be.
     pub fn congestion(&self) -> (usize, usize) {
         (self.outstanding, self.congestion.cwnd())
+    }
+
+    /// The datagram that [`poll_output`](Self::poll_output) gave out last.
+    pub fn datagram(&self) -> &[u8] {
+        self.sent.checked_sub(1).and_then(|at| self.packets.get(at)).map_or(&[], Vec::as_slice)
     }
 
     /// Counters.
@@ -357,6 +363,13 @@ impl Session {
     pub fn oldest_unsent(&self, flow: SendFlowId) -> Option<Instant> {
         let at = self.send_flow_index(flow.0)?;
         self.send_flows[at].oldest_unsent()
+    }
+
+    /// Bytes of messages on a flow that are not yet acknowledged or abandoned, and
+    /// [`oldest_unsent`](Self::oldest_unsent), in one look.
+    pub fn flow_queue(&self, flow: SendFlowId) -> Option<(usize, Option<Instant>)> {
+        let flow = &self.send_flows[self.send_flow_index(flow.0)?];
+        Some((flow.stats().queued_bytes, flow.oldest_unsent()))
     }
 
     fn send_flow_index(&self, id: u64) -> Option<usize> {

@@ -70,7 +70,6 @@ pub struct Connection {
     /// How many streams there were when flows were compared with them.
     known_streams: Option<usize>,
     events: VecDeque<Event>,
-    datagram: Vec<u8>,
     stats: ConnectionStats,
 }
 
@@ -97,7 +96,6 @@ impl Connection {
             is_paused: false,
             known_streams: None,
             events: VecDeque::new(),
-            datagram: Vec::new(),
             stats: ConnectionStats::default(),
         }
     }
@@ -126,11 +124,9 @@ impl Connection {
             }
             match self.session.poll_output() {
                 ramona_rtmfp::Output::Event(event) => self.handle_session_event(event),
-                ramona_rtmfp::Output::Transmit { to, bytes } => {
-                    // Copied, for a loop cannot hand the session's own buffer out.
-                    self.datagram.clear();
-                    self.datagram.extend_from_slice(bytes);
-                    return Output::Transmit { to, bytes: &self.datagram };
+                // Asked for again, for a loop cannot hand out what it borrowed.
+                ramona_rtmfp::Output::Transmit { to, .. } => {
+                    return Output::Transmit { to, bytes: self.session.datagram() };
                 }
                 ramona_rtmfp::Output::Timeout(timeout) => {
                     return Output::Timeout(self.deadline(timeout));

@@ -148,11 +148,9 @@ impl Connection {
             return queued;
         };
         for flow in [flows.data, flows.audio, flows.video].into_iter().filter_map(Slot::id) {
-            queued.bytes += self.session.flow_stats(flow).map_or(0, |stats| stats.queued_bytes);
-            let waited = self
-                .session
-                .oldest_unsent(flow)
-                .map_or(Duration::ZERO, |at| self.now.saturating_duration_since(at));
+            let Some((bytes, oldest)) = self.session.flow_queue(flow) else { continue };
+            queued.bytes += bytes;
+            let waited = oldest.map_or(Duration::ZERO, |at| self.now.saturating_duration_since(at));
             let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
             queued.waited_ms = queued.waited_ms.max(waited_ms);
         }
