@@ -401,3 +401,44 @@ async fn evt_16_who_is_silent_too_long_is_closed_and_who_never_connects_as_well(
     silent.closed().await;
     node.logged(&["nothing received for 300ms", &silent.local().to_string()]).await;
 }
+
+#[tokio::test]
+async fn pub_05_and_sta_15_a_name_is_free_for_whoever_asks_behind_its_publisher() {
+    let script = r#"
+    function onPublish(client, publication) publication.onVideo = function() end end
+    function onUnpublish(client, publication) NOTE("ended") end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let client = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = client.publish("s").await;
+    for turn in 2..=30 {
+        // In one go: the end of the one and the wish for the other come in one read.
+        client.with(|machine| {
+            machine.send_frame(stream, &pictures::video(0, true, 200)).expect("it fits");
+            machine.close_stream(stream);
+            machine.publish(stream, "s", ramona_rtmp::PublishMode::Live).expect("it fits");
+        });
+        client.statuses(stream, "NetStream.Publish.Start", turn).await;
+    }
+    let refused = |event: &ClientEvent| format!("{event:?}").contains("already publishing");
+    assert!(!client.events().iter().any(refused), "{:#?}", client.events());
+}
+
+#[tokio::test]
+async fn cli_34_a_script_goes_on_under_the_name_of_a_publisher_that_left() {
+    let script = r#"
+    function onUnpublish(client, publication)
+        slate = mona:publish(publication.name)
+        slate:pushVideo("\23\1\0\0\0slate", 1)
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    publisher.publish("s").await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("s").await;
+    drop(publisher);
+    viewer
+        .frames_until(play, "the slate", |frames| {
+            frames.iter().any(|frame| frame.payload.ends_with(b"slate"))
+        })
+        .await;
+}

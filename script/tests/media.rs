@@ -67,6 +67,24 @@ fn mon_10_publish_gives_nil_for_a_running_name() {
 }
 
 #[test]
+fn cli_34_and_mon_10_in_on_unpublish_the_name_is_free_for_the_script() {
+    let mut node = Node::root(
+        "function onUnpublish(client, publication)
+            slate = mona:publish(publication.name)
+            NOTE(publication.name, publication.running, slate.running, slate ~= publication)
+         end
+         function onManage() NOTE(mona.publications('x') == slate, #mona.publications, slate.running) end",
+    );
+    node.connect(1).unwrap();
+    node.publish(1, 5, "x").unwrap();
+    node.engine.unpublish(PublicationId(5));
+    assert_eq!(node.notes(), ["xfalsetruetrue"]);
+    node.tick();
+    assert_eq!(node.notes(), ["true1true"]);
+    assert_eq!(node.errors(), Vec::<String>::new());
+}
+
+#[test]
 fn pub_02_03_and_20_time_and_packet_in_any_order() {
     let node = Node::root(
         "p = mona:publish('x')

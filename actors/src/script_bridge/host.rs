@@ -62,8 +62,10 @@ pub(super) struct BridgeHost {
     servers: RefCell<HashMap<ServerId, ServerOut>>,
     clients: RefCell<HashMap<ClientId, ClientOut>>,
     listeners: RefCell<HashMap<ListenerId, ClientId>>,
-    /// Runs of clients: who publishes, and the way to the publication.
-    published: RefCell<HashMap<PublicationId, (ClientId, Recipient<ToPublication>)>>,
+    /// Runs of clients.
+    published: RefCell<HashMap<PublicationId, Published>>,
+    /// Their names.
+    names: RefCell<HashMap<Bytes, PublicationId>>,
     /// Runs of scripts.
     pushed: RefCell<HashMap<PublicationId, PublicationOut>>,
     dirty: RefCell<Dirty>,
@@ -72,6 +74,13 @@ pub(super) struct BridgeHost {
     resolver: Resolver,
     data: RefCell<DataStore>,
     sockets: Rc<Sockets>,
+}
+
+/// A run of a client, until its end has come to the script.
+struct Published {
+    client: ClientId,
+    name: Bytes,
+    control: Recipient<ToPublication>,
 }
 
 /// What the present handler wrote to.
@@ -97,6 +106,7 @@ impl BridgeHost {
             clients: RefCell::default(),
             listeners: RefCell::default(),
             published: RefCell::default(),
+            names: RefCell::default(),
             pushed: RefCell::default(),
             dirty: RefCell::default(),
             calling: Cell::new(None),
@@ -183,20 +193,32 @@ impl BridgeHost {
         &self,
         run: PublicationId,
         client: ClientId,
+        name: Bytes,
         control: Recipient<ToPublication>,
     ) {
-        self.published.borrow_mut().insert(run, (client, control));
+        self.names.borrow_mut().insert(name.clone(), run);
+        self.published.borrow_mut().insert(run, Published { client, name, control });
+    }
+
+    /// The run of a client under this name whose end the script has not heard of.
+    pub(super) fn run_of(&self, name: &[u8]) -> Option<PublicationId> {
+        self.names.borrow().get(name).copied()
     }
 
     /// Forgets a run; answers who published it.
     pub(super) fn remove_publication(&self, run: PublicationId) -> Option<ClientId> {
         self.pushed.borrow_mut().remove(&run);
-        self.published.borrow_mut().remove(&run).map(|(client, _)| client)
+        let published = self.published.borrow_mut().remove(&run)?;
+        let mut names = self.names.borrow_mut();
+        if names.get(&published.name) == Some(&run) {
+            names.remove(&published.name);
+        }
+        Some(published.client)
     }
 
     /// Whether a run of this client has not ended yet.
     pub(super) fn publishes(&self, client: ClientId) -> bool {
-        self.published.borrow().values().any(|(publisher, _)| *publisher == client)
+        self.published.borrow().values().any(|published| published.client == client)
     }
 
     pub(super) fn add_listener(&self, listener: ListenerId, client: ClientId) {
@@ -238,8 +260,8 @@ impl BridgeHost {
     }
 
     fn with_publication(&self, run: PublicationId, act: impl FnOnce(&Recipient<ToPublication>)) {
-        if let Some((_, control)) = self.published.borrow().get(&run) {
-            act(control);
+        if let Some(published) = self.published.borrow().get(&run) {
+            act(&published.control);
         } else if let Some(out) = self.pushed.borrow().get(&run) {
             act(out.control());
         }
@@ -329,6 +351,10 @@ impl Host for BridgeHost {
 
     fn publish(&self, name: &Bytes, _record: bool) -> Result<PublicationInfo, PublishError> {
         let directory = self.late.directory().ok_or(PublishError::Refused)?;
+        // Its end is on its way: for the script it still runs.
+        if self.run_of(name).is_some() {
+            return Err(PublishError::AlreadyPublishing);
+        }
         let run = self.ids.publication();
         let claim = directory.claim(name, run)?;
         let qos = Arc::<MediaQos>::default();

@@ -12,7 +12,7 @@ mod resolver;
 mod sockets;
 mod watchdog;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,12 +20,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use ramona_script::{CallOutcome, ClientId, Engine, EngineConfig, Host, PublicationId, ServerId};
+use ramona_script::{
+    CallOutcome, ClientId, Engine, EngineConfig, Host, PublicationId, PublicationInfo, ServerId,
+};
 use tracing::{debug, error, info};
 
 use crate::messages::client::ToSession;
 use crate::messages::rtmfp::{HandshakeQuestion, Redirects};
 use crate::messages::script::ToScript;
+use crate::messages::stream::ToPublication;
 use crate::metrics::{ActorKind, Alive, Metrics};
 use crate::outbox::Ticketed;
 use crate::services::Ids;
@@ -58,6 +61,13 @@ pub struct ScriptConfig {
     pub memory: usize,
 }
 
+/// A client wants to publish.
+struct Wish {
+    client: ClientId,
+    info: PublicationInfo,
+    control: Recipient<ToPublication>,
+}
+
 /// See the module's text.
 pub(crate) struct ScriptBridge {
     engine: Engine,
@@ -65,6 +75,9 @@ pub(crate) struct ScriptBridge {
     /// Clients whose session ended while packets of their publications were still on their way:
     /// EVT-04 follows the last `onUnpublish`.
     leaving: HashSet<ClientId>,
+    /// Who publishes a name whose last run has ended, but not yet for the script: by that run. The
+    /// directory gives a name to one at a time, so there is one at most.
+    behind: HashMap<PublicationId, Wish>,
     started: bool,
     last_tick: Instant,
     /// Ends with the bridge.
@@ -102,6 +115,7 @@ impl ScriptBridge {
             engine,
             host,
             leaving: HashSet::new(),
+            behind: HashMap::new(),
             started: false,
             last_tick: Instant::now(),
             _watchdog: watchdog,
@@ -167,13 +181,7 @@ impl ScriptBridge {
                 self.host.tell(client, ToSession::Read { transaction, outcome });
             }
             ToScript::Publish { client, info, control } => {
-                let run = info.id;
-                self.host.add_publication(run, client, control);
-                let decision = self.engine.publish(client, info);
-                if decision.is_err() {
-                    self.host.remove_publication(run);
-                }
-                self.host.tell(client, ToSession::Published { run, decision });
+                self.on_publish(Wish { client, info, control });
             }
             ToScript::Unpublished(run) => self.on_unpublished(run),
             ToScript::Subscribe { info, publication } => {
@@ -256,9 +264,37 @@ impl ScriptBridge {
         self.host.tell(client, ToSession::Called { transaction, outcome });
     }
 
+    /// The packets of a run go through its publication and its end behind them, while the name is free
+    /// at once: who takes it meanwhile waits for that end.
+    fn on_publish(&mut self, wish: Wish) {
+        if let Some(before) = self.host.run_of(&wish.info.name) {
+            self.behind.insert(before, wish);
+            return;
+        }
+        let Wish { client, info, control } = wish;
+        let run = info.id;
+        self.host.add_publication(run, client, info.name.clone(), control);
+        let decision = self.engine.publish(client, info);
+        if decision.is_err() {
+            self.host.remove_publication(run);
+        }
+        self.host.tell(client, ToSession::Published { run, decision });
+    }
+
     fn on_unpublished(&mut self, run: PublicationId) {
+        // Its client left before it began.
+        self.behind.retain(|_, wish| wish.info.id != run);
+        self.end_run(run);
+        if let Some(next) = self.behind.remove(&run) {
+            self.on_publish(next);
+        }
+    }
+
+    fn end_run(&mut self, run: PublicationId) {
+        // The handler may publish the name itself.
+        let client = self.host.remove_publication(run);
         self.engine.unpublish(run);
-        if let Some(client) = self.host.remove_publication(run)
+        if let Some(client) = client
             && self.leaving.contains(&client)
             && !self.host.publishes(client)
         {

@@ -370,6 +370,9 @@ function events.unpublish(id)
 	local o = slot.box and slot.box[1]
 	local s = o and state[o]
 	if ordered.get(running, slot.name) == slot then ordered.remove(running, slot.name) end
+	-- The name is free for the handler as it is for everybody.
+	by_id[id] = nil
+	if slot.id == id then slot.box, slot.id = nil, nil end
 	local ran
 	if s and not s.dead then
 		s.running, s.closing = false, true
@@ -382,7 +385,8 @@ function events.unpublish(id)
 			end
 		end
 	end
-	finish(slot, id)
+	if o then R.kill(o) end
+	R.release_slot(slot)
 	return ran
 end
 
