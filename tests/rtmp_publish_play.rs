@@ -442,3 +442,46 @@ async fn cli_34_a_script_goes_on_under_the_name_of_a_publisher_that_left() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn pub_10_to_12_and_lis_01_to_06_a_script_sees_who_publishes_and_who_plays() {
+    let script = r#"
+    function onConnection(client)
+        function client:onPublish(publication)
+            stage = publication
+            NOTE("publisher ", publication.publisherId == self.id, " ", publication.running)
+        end
+        function client:onSubscribe(listener)
+            listener.audioSampleAccess = false
+            NOTE("player ", listener.publication.name, " ", listener.client == self, " ", listener.id == self.id)
+        end
+        function client:count()
+            local seen = 0
+            for player, listener in pairs(stage.listeners) do
+                if listener.client == player then seen = seen + 1 end
+            end
+            return #stage.listeners, stage.listeners.count, seen, stage.running
+        end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    publisher.publish("s").await;
+    node.logged(&["NOTE", "publisher true false"]).await;
+    let mut players = Vec::new();
+    for count in 1..=3 {
+        let player = RtmpClient::connect(node.rtmp(), "").await;
+        let play = player.play("s").await;
+        // LIS-06: no sound for the player's own eyes, pictures as they are by default.
+        let access = b"\x02\0\x11|RtmpSampleAccess\x01\0\x01\x01";
+        player
+            .frames_until(play, "the access to samples", |frames| {
+                frames.iter().any(|frame| frame.payload[..] == access[..])
+            })
+            .await;
+        let counted = publisher.call("count", &[]).await.expect("an answer");
+        let number = f64::from(count);
+        assert_eq!(counted, [number.into(), number.into(), number.into(), true.into()]);
+        players.push(player);
+    }
+    assert_eq!(node.count_logged(&["NOTE", "player s true true"]), 3);
+}
