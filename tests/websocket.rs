@@ -341,6 +341,48 @@ async fn wsk_04_data_messages_pass_between_rtmp_and_websocket_and_media_does_not
 }
 
 #[tokio::test]
+async fn wsk_04_a_player_in_the_publishers_format_gets_the_same_values_in_the_same_order() {
+    let node = node("").await;
+    let mut player = WebSocketClient::connect(node.http(), "/").await;
+    player.text(r#"["__play","s"]"#).await;
+    let mut publisher = WebSocketClient::connect(node.http(), "/").await;
+    publisher.text(r#"["__publish","s"]"#).await;
+    assert_eq!(player.next_text().await, r#"["__publishing","s"]"#);
+    for json in [
+        r#"["f"]"#,
+        r#"["f",{},[],[{}],[[]],""]"#,
+        r#"["f",{"z":1,"a":{"y":null,"b":[true,false,null]}}]"#,
+        r#"["f",1e300,-0.5,9007199254740991,0.1,123456789.125]"#,
+        r#"["f","\u0000 \" \\ é \ud83d\ude00",{"":1,"é":2}]"#,
+        r#"["f",{"__type":"Cat","name":"Tom"},{"__raw":"/wA="}]"#,
+        r#"["f","1998-09-16T23:48:10.435Z","2014-01-01"]"#,
+        r#"[1,"no name first"]"#,
+    ] {
+        publisher.text(json).await;
+        let back = player.next_text().await;
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(numbers(value(&back)), numbers(value(json)), "{json} came as {back}");
+        // Byte for byte, unless there are several ways to write it.
+        if !json.contains("1e300") && !json.contains("\\u") {
+            assert_eq!(back, json);
+        }
+    }
+}
+
+/// 1 and 1.0 are one number.
+fn numbers(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => number.as_f64().into(),
+        Value::Array(values) => values.into_iter().map(numbers).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (key, numbers(value))).collect())
+        }
+        other => other,
+    }
+}
+
+#[tokio::test]
 async fn pub_22_bytes_of_a_script_reach_a_websocket_as_they_are() {
     let node = node(
         r#"stream = mona:publish("s")
