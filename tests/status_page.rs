@@ -250,6 +250,10 @@ async fn clients_of_every_protocol_are_listed_with_what_they_move_while_they_are
     let row = listed(&seen, rtmfp.local()).expect("it is listed");
     assert_eq!(row["id"].as_str(), Some(&*rtmfp.peer_id().to_string()));
     assert!(row["since"].as_u64() > Some(1_600_000_000_000));
+    // A client of RTMFP that comes from elsewhere is listed there (CLI-37).
+    let moved = rtmfp.rebind().await;
+    rtmfp.call("nothing", &[]).await.expect_err("there is no such function");
+    look(&node, "its new address", |seen| listed(seen, moved).map(|_| ())).await;
     drop((publisher, rtmp, websocket, http, players));
     rtmfp.leave();
     look(&node, "an empty list", |seen| (seen["client_list"]["total"] == 0).then_some(())).await;
