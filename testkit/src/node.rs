@@ -164,6 +164,16 @@ impl TestNode {
     /// It runs already, or does not start.
     pub async fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.builder.name);
+        let begin = std::time::Instant::now();
+        while let Err(error) = self.try_start().await {
+            // Its ports of before were free for a moment, and any test may have got one meanwhile.
+            let is_taken = error.contains("Address already in use");
+            assert!(is_taken && begin.elapsed() < wait::PATIENCE, "the node starts: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn try_start(&mut self) -> Result<(), String> {
         let config = self.builder.configuration(self.addresses);
         let (end, ended) = oneshot::channel();
         let (tell, started) = oneshot::channel();
@@ -173,10 +183,10 @@ impl TestNode {
             .spawn(move || run(&config, &tuning, logs, tell, ended))
             .expect("a thread for the node");
         let started = wait::within("the node to start", started).await;
-        let (addresses, metrics) =
-            started.expect("the node's thread lives").expect("the node starts");
+        let (addresses, metrics) = started.expect("the node's thread lives")?;
         self.addresses = addresses;
         self.running = Some(Running { metrics, end, thread });
+        Ok(())
     }
 
     /// Stops as by SIGTERM; answers how long it took.
