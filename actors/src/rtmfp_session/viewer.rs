@@ -112,7 +112,9 @@ impl Viewer for RtmfpViewer {
 
     fn is_idle(&self) -> bool {
         // Looks at whatever `send` needs first, see `worker::AHEAD`.
-        self.gate.try_borrow().is_ok() & !self.closing.get()
+        let connection = self.carrier.connection.try_borrow();
+        let is_idle = connection.is_ok_and(|connection| connection.session().is_idle());
+        self.gate.try_borrow().is_ok() & !self.closing.get() & is_idle
     }
 
     fn deliver(&self, frames: &[MediaFrame], has_video: bool, after_gap: bool) -> Sent {

@@ -240,6 +240,13 @@ impl Session {
         self.is_held
     }
 
+    /// Whether nothing waits to be sent or acknowledged. Looks at all that sending looks at first, so
+    /// that who asks for many sessions in a row fetches their memory together.
+    pub fn is_idle(&self) -> bool {
+        // Without a way out of the loop: each flow is looked at.
+        self.send_flows.iter().fold(!self.is_held, |idle, flow| idle & flow.is_idle())
+    }
+
     /// Smoothed round trip time, once there is a sample.
     pub fn round_trip(&self) -> Option<Duration> {
         self.rtt.srtt()

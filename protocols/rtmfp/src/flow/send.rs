@@ -252,6 +252,11 @@ impl SendFlow {
         self.fragments.front().is_some_and(|f| f.sent) || self.update.is_some()
     }
 
+    /// Whether nothing waits here or is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.fragments.is_empty()
+    }
+
     /// The receiver has no room, and something waits.
     pub(crate) fn is_stalled(&self) -> bool {
         self.window == 0
