@@ -3,21 +3,26 @@
 //! Writing is immediate: what the kernel takes at once never enters the queue. The rest waits
 //! for [`Transport::drive`], one future per session, which writes all that waits at each turn.
 
+mod piece;
+mod stream;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use self::piece::Queued;
+pub(crate) use self::piece::{Inline, Piece};
+use self::stream::Stream;
 use crate::tls::TlsSocket;
 
 /// Slices given to one `writev`: enough for 20 messages of a header and a payload, small enough
@@ -27,160 +32,6 @@ const MAX_SLICES: usize = 64;
 /// Pieces that are together at most this long are copied into one: a header and a usual frame.
 /// One `send` is cheaper than a `writev` by more than the copy costs.
 const COPIED: usize = 8 << 10;
-
-/// Bytes to send, borrowed as long as the kernel takes them at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Piece<'a> {
-    /// A chunk header of the viewer's own: too small to be worth an allocation.
-    Header(Inline),
-    /// A part of shared or control bytes.
-    Part {
-        /// The whole.
-        bytes: &'a Bytes,
-        /// First byte.
-        start: usize,
-        /// Behind the last byte.
-        end: usize,
-    },
-}
-
-impl Piece<'_> {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Header(header) => header.as_slice(),
-            Self::Part { bytes, start, end, .. } => &bytes[*start..*end],
-        }
-    }
-
-    /// Bytes of its own; shared ones stay shared.
-    pub(crate) fn to_bytes(self) -> Bytes {
-        match self {
-            Self::Header(header) => Bytes::copy_from_slice(header.as_slice()),
-            Self::Part { bytes, start, end } => bytes.slice(start..end),
-        }
-    }
-
-    /// What is left of it behind `offset`, to be kept.
-    fn keep(&self, offset: usize, since: Instant) -> Queued {
-        let rest = match *self {
-            Self::Header(mut header) => {
-                header.start += offset as u8;
-                Rest::Header(header)
-            }
-            Self::Part { bytes, start, end } => Rest::Shared(bytes.slice(start + offset..end)),
-        };
-        Queued { rest, since }
-    }
-}
-
-/// Up to 18 bytes in place: a type 0 chunk header with an extended timestamp and a three-byte
-/// basic header.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Inline {
-    bytes: [u8; 18],
-    start: u8,
-    end: u8,
-}
-
-impl Inline {
-    /// Keeps at most the first 18 bytes; headers are never longer.
-    pub(crate) fn new(slice: &[u8]) -> Self {
-        let len = slice.len().min(18);
-        debug_assert_eq!(len, slice.len());
-        let mut bytes = [0; 18];
-        bytes[..len].copy_from_slice(&slice[..len]);
-        Self { bytes, start: 0, end: len as u8 }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[usize::from(self.start)..usize::from(self.end)]
-    }
-}
-
-#[derive(Debug)]
-enum Rest {
-    Header(Inline),
-    Shared(Bytes),
-}
-
-#[derive(Debug)]
-struct Queued {
-    rest: Rest,
-    since: Instant,
-}
-
-impl Queued {
-    fn as_slice(&self) -> &[u8] {
-        match &self.rest {
-            Rest::Header(header) => header.as_slice(),
-            Rest::Shared(bytes) => bytes,
-        }
-    }
-
-    fn advance(&mut self, n: usize) {
-        match &mut self.rest {
-            Rest::Header(header) => header.start += n as u8,
-            Rest::Shared(bytes) => bytes.advance(n),
-        }
-    }
-}
-
-/// A whole socket, the writing end of one that somebody else reads, or an encrypted one.
-#[derive(Debug)]
-enum Stream {
-    Whole(TcpStream),
-    Writing(OwnedWriteHalf),
-    Tls(Box<TlsSocket>),
-}
-
-impl Stream {
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tls(socket) => socket.try_read(buffer),
-            plain => TcpStream::try_read(plain, buffer),
-        }
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tls(socket) => socket.try_write_vectored(slices),
-            plain => TcpStream::try_write_vectored(plain, slices),
-        }
-    }
-
-    /// Past tokio, whose record of the socket's readiness is one more cold line of memory; when
-    /// the socket is full, `drive` finds it full once more and waits.
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tls(socket) => socket.try_write_vectored(&[IoSlice::new(bytes)]),
-            plain => SockRef::from(&**plain).send(bytes),
-        }
-    }
-
-    /// Whether bytes that were taken wait below, encrypted.
-    fn has_pending(&self) -> bool {
-        matches!(self, Self::Tls(socket) if socket.has_pending())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        match self {
-            Self::Tls(socket) => socket.flush(),
-            Self::Whole(_) | Self::Writing(_) => Ok(()),
-        }
-    }
-}
-
-impl Deref for Stream {
-    type Target = TcpStream;
-
-    fn deref(&self) -> &TcpStream {
-        match self {
-            Self::Whole(stream) => stream,
-            Self::Writing(half) => half.as_ref(),
-            Self::Tls(socket) => socket.stream(),
-        }
-    }
-}
 
 /// See the module's text. All methods run on the socket's own arbiter.
 ///
