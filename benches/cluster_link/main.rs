@@ -31,16 +31,7 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    if !support::is_asked() {
-        return ExitCode::SUCCESS;
-    }
-    match bench() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("cluster_link: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    support::ended("cluster_link", support::asked(bench))
 }
 
 fn bench() -> Outcome<()> {

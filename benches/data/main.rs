@@ -18,16 +18,7 @@ const WRITER: &str = include_str!("writer.lua");
 const SIZES: usize = 2;
 
 fn main() -> ExitCode {
-    if !support::is_asked() {
-        return ExitCode::SUCCESS;
-    }
-    match bench() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("data: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    support::ended("data", support::asked(bench))
 }
 
 fn bench() -> Outcome<()> {

@@ -56,16 +56,9 @@ fn main() -> ExitCode {
         ["idle", carrier, address, viewers] => {
             parse(address).and_then(|at| load::idle(carrier_of(carrier), at, parse(viewers)?))
         }
-        _ if support::is_asked() => bench(),
-        _ => Ok(()),
+        _ => support::asked(bench),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("fanout: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    support::ended("fanout", result)
 }
 
 fn part_load(carrier: &str, rest: &[&str]) -> Outcome<()> {

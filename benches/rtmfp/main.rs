@@ -69,16 +69,9 @@ fn main() -> ExitCode {
         ["idle", server, sessions] => {
             parse(server).and_then(|server| load::idle(server, parse(sessions)?))
         }
-        _ if support::is_asked() => bench(),
-        _ => Ok(()),
+        _ => support::asked(bench),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("rtmfp: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    support::ended("rtmfp", result)
 }
 
 fn part_load(server: &str, checks: &str, viewers: &str, messages: &str) -> Outcome<()> {

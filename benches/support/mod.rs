@@ -9,17 +9,29 @@ pub(crate) mod table;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::process::ExitCode;
 
 /// What went wrong, in words.
 pub(crate) type Outcome<T> = Result<T, String>;
 
-/// Whether cargo asks for benches: `cargo test --all-targets` runs this program as well.
-pub(crate) fn is_asked() -> bool {
-    let asked = std::env::args().any(|argument| argument == "--bench");
-    if !asked {
-        println!("a bench: run it with `cargo xtask bench`");
+/// Runs the bench if cargo asks for benches: `cargo test --all-targets` runs this program as well.
+pub(crate) fn asked(bench: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+    if std::env::args().any(|argument| argument == "--bench") {
+        return bench();
     }
-    asked
+    println!("a bench: run it with `cargo xtask bench`");
+    Ok(())
+}
+
+/// What `main` answers; tells what went wrong.
+pub(crate) fn ended(bench: &str, result: Outcome<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{bench}: {text}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A TCP port of the loopback interface that nobody has at the moment.

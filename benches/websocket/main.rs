@@ -34,16 +34,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("bare") => bare::run(arguments.next().as_deref()),
-        _ if !support::is_asked() => return ExitCode::SUCCESS,
-        _ => bench(),
+        _ => support::asked(bench),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("websocket: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    support::ended("websocket", result)
 }
 
 fn bench() -> Outcome<()> {
