@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -21,13 +22,26 @@ pub struct Program {
     reader: Option<JoinHandle<()>>,
 }
 
-/// A port that was free a moment ago: a configuration file cannot ask for port 0.
+/// A port for a configuration file, which cannot ask for port 0: none that the system gives to others
+/// (to port 0, or to who connects), none that this process was given before, free a moment ago on TCP.
 ///
 /// # Panics
 /// No port is free.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    // Below what Linux gives away (`net.ipv4.ip_local_port_range`), above what services use. Processes
+    // of one time begin at different places.
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..COUNT {
+        let nth = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + nth).expect("below 32,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("each port from {FIRST} to {} is in use", FIRST + COUNT - 1);
 }
 
 impl Program {
@@ -125,5 +139,22 @@ impl Drop for Program {
         if std::thread::panicking() {
             eprintln!("--- program\n{}", self.lines().join("\n"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_given_once_and_is_none_that_the_system_gives_away() {
+        let ports: Vec<u16> = (0..50).map(|_| free_port()).collect();
+        let different: std::collections::HashSet<_> = ports.iter().collect();
+        assert_eq!(different.len(), ports.len(), "{ports:?}");
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        let range = range.expect("Linux says which ports it gives away");
+        let mut ends = range.split_whitespace().map(|end| end.parse().expect("a port"));
+        let (first, last): (u16, u16) = (ends.next().expect("two"), ends.next().expect("two"));
+        assert!(!ports.iter().any(|port| (first..=last).contains(port)), "{ports:?} {range}");
     }
 }
