@@ -64,8 +64,7 @@ fn check(loaded: &Loaded) -> ExitCode {
     for problem in &loaded.problems {
         println!("{problem}");
     }
-    let file = loaded.file.as_deref().map_or("no file, all defaults".into(), Path::to_string_lossy);
-    println!("configuration: {file}, {} findings", loaded.problems.len());
+    println!("configuration: {}, {} findings", source(loaded), loaded.problems.len());
     let scripts = ramona_script::Engine::check(&loaded.config.dir);
     for finding in &scripts {
         println!("{}", finding.text);
@@ -78,6 +77,11 @@ fn check(loaded: &Loaded) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     ExitCode::SUCCESS
+}
+
+/// The configuration file, as the log and `check` name it.
+fn source(loaded: &Loaded) -> std::borrow::Cow<'_, str> {
+    loaded.file.as_deref().map_or("no file, all defaults".into(), Path::to_string_lossy)
 }
 
 /// `ramona probe`: each step on standard output, the one that failed on standard error.
@@ -99,7 +103,7 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
         Daemon::Detached => Some(Detached::begin().map_err(|error| format!("--daemon: {error}"))?),
         _ => None,
     };
-    let Loaded { config, problems, .. } = loaded;
+    let Loaded { config, problems, .. } = &loaded;
     let settings = telemetry::Settings {
         level: config.logs.level,
         console: detached.is_none(),
@@ -110,7 +114,8 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
     let directory = config.logs.directory.display();
     let _logs = telemetry::init(settings)
         .map_err(|error| format!("log files (logs.directory = {directory}): {error}"))?;
-    for problem in &problems {
+    tracing::info!("ramona {}, configuration: {}", env!("CARGO_PKG_VERSION"), source(&loaded));
+    for problem in problems {
         problem.log();
     }
     if let Err(error) = open_files::raise() {
@@ -127,7 +132,7 @@ fn run(cli: &Cli, loaded: Loaded) -> Result<ExitCode, String> {
     actix_rt::System::new().block_on(async {
         // Before anything is there that a signal must end in order.
         let mut signals = Signals::watch().map_err(|error| format!("signals: {error}"))?;
-        let node = node::start(&config).await.map_err(|error| error.to_string())?;
+        let node = node::start(config).await.map_err(|error| error.to_string())?;
         if let Some(detached) = detached {
             detached.running().map_err(|error| format!("--daemon: {error}"))?;
         }

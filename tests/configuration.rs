@@ -27,6 +27,7 @@ async fn cfg_05_and_10_and_19_and_22_and_23_the_file_and_the_command_line_are_he
          [HTTP]\nhost = 127.0.0.1\nport = {http}\n"
     );
     let mut node = Program::start(BINARY, &ini, "-- not here", &["--log=7"]);
+    node.logged(&["INFO", "configuration: ramona.ini"]).await;
     node.logged(&["INFO", "Application www loaded"]).await;
     node.listens(address([127, 0, 0, 1], port)).await;
     // RTMP.host is where it listens, host is not.

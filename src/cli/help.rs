@@ -60,7 +60,10 @@ pub fn help() -> String {
     let files = DEFAULT_FILES.join(", ");
     out += "\nConfiguration is an INI file: the one of --config, else the first of\n";
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{files} in the working folder, else all defaults.");
+    let _ = writeln!(
+        out,
+        "{files} in the folder of --dir,\nthen in the working folder, else all defaults."
+    );
     out += "A wrong value ends the program with code 64 before a port is opened.\n\nKeys:\n";
     for key in KEYS.iter().filter(|key| key.kind != Kind::Reserved) {
         let default = match (key.default, key.unit) {

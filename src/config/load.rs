@@ -8,7 +8,8 @@ use super::ini::Ini;
 use super::problem::{ConfigError, Problem, Severity};
 use super::sections::{Config, Overrides};
 
-/// Tried in this order in the working folder when `--config` names no file.
+/// Tried in this order when `--config` names no file: in the folder of `--dir`, then in the working
+/// folder.
 pub const DEFAULT_FILES: [&str; 3] = ["config/ramona.ini", "ramona.ini", "MonaServer.ini"];
 
 /// Longest configuration file: far above any that a person writes, far below what would hurt.
@@ -26,7 +27,8 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads `file` (`--config`), else the first of [`DEFAULT_FILES`] in `folder`, else nothing.
+    /// Reads `file` (`--config`), else the first of [`DEFAULT_FILES`] in the folder of `--dir` or in
+    /// `folder`, the working folder, else nothing.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`] for a file that is there and cannot be read, or a `file` that
@@ -36,10 +38,14 @@ impl Config {
         folder: &Path,
         overrides: &Overrides,
     ) -> Result<Loaded, ConfigError> {
-        let mut candidates: Vec<PathBuf> = DEFAULT_FILES.iter().map(PathBuf::from).collect();
-        if let Some(file) = file {
-            candidates = vec![file.to_path_buf()];
-        }
+        let candidates: Vec<PathBuf> = match (file, &overrides.dir) {
+            (Some(file), _) => vec![file.to_path_buf()],
+            (None, Some(dir)) => {
+                let own = DEFAULT_FILES.iter().map(|name| dir.join(name));
+                own.chain(DEFAULT_FILES.iter().map(PathBuf::from)).collect()
+            }
+            (None, None) => DEFAULT_FILES.iter().map(PathBuf::from).collect(),
+        };
         for name in candidates {
             match read(&folder.join(&name)) {
                 Ok(text) => return Self::parse(&text, Some(name), folder, overrides),
@@ -115,6 +121,19 @@ mod tests {
         }
         std::fs::write(folder.path().join("own.ini"), "threads = 9").unwrap();
         assert_eq!(load(Some("own.ini"), folder.path()).unwrap().config.threads, 9);
+    }
+
+    #[test]
+    fn cfg_01_a_file_in_the_folder_of_dir_goes_before_one_in_the_working_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("node")).unwrap();
+        let overrides = Overrides { dir: Some("node".into()), ..Overrides::default() };
+        std::fs::write(folder.path().join("ramona.ini"), "threads = 1").unwrap();
+        let loaded = Config::load(None, folder.path(), &overrides).unwrap();
+        assert_eq!((loaded.file, loaded.config.threads), (Some("ramona.ini".into()), 1));
+        std::fs::write(folder.path().join("node/MonaServer.ini"), "threads = 2").unwrap();
+        let loaded = Config::load(None, folder.path(), &overrides).unwrap();
+        assert_eq!((loaded.file, loaded.config.threads), (Some("node/MonaServer.ini".into()), 2));
     }
 
     #[test]
