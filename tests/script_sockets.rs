@@ -120,6 +120,69 @@ async fn tcc_01_to_05_a_client_connects_keeps_bytes_and_ends_once() {
 }
 
 #[tokio::test]
+async fn tcs_01_and_udp_01_and_03_a_port_that_a_script_closed_is_free_in_the_same_handler() {
+    let node = node(
+        r#"
+        server, udp = mona:createTCPServer(), mona:createUDPSocket()
+        function server:onConnection(client) client:send("hello") end
+        function udp:onPacket(data, address) NOTE("packet ", data) end
+        server:start("127.0.0.1", 0) udp:bind("127.0.0.1", 0)
+        local tcp_at, udp_at = server.address, udp.address
+        server:stop() udp:close()
+        NOTE("closed ", server.running, server.address, udp.address)
+        NOTE("tcp ", server:start(tcp_at), " ", server.running, " ", server.address == tcp_at)
+        NOTE("udp ", udp:bind(udp_at), " ", udp.address == udp_at)
+        NOTE("bound again ", udp:bind(udp_at), " ", udp.address == udp_at)
+        -- On every address, with the same port.
+        NOTE("moved ", server:start(tcp_at:match("%d+$")), " ", server.address)
+        NOTE("at ", server.address:match("%d+$"), " ", udp_at)
+        "#,
+    )
+    .await;
+    assert_eq!(noted(&node, "closed ").await, "false(null)(null)");
+    assert_eq!(noted(&node, "tcp ").await, "true true true");
+    assert_eq!(noted(&node, "udp ").await, "(null) true");
+    assert_eq!(noted(&node, "bound again ").await, "(null) true");
+    assert!(noted(&node, "moved ").await.starts_with("true 0.0.0.0:"));
+    let at = noted(&node, "at ").await;
+    let (port, udp) = at.split_once(' ').expect("two addresses");
+    let mut stream = patient(TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens"));
+    let mut hello = [0; 5];
+    stream.read_exact(&mut hello).expect("the server of now accepts");
+    assert_eq!(&hello, b"hello");
+    UdpSocket::bind("127.0.0.1:0").expect("a port").send_to(b"one", udp).expect("it is sent");
+    node.logged(&["NOTE", "packet one"]).await;
+}
+
+#[tokio::test]
+async fn tcc_01_and_udp_01_a_port_alone_is_one_of_this_machine() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    peer.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let udp = peer.local_addr().expect("an address").port();
+    let node = node(&format!(
+        r#"
+        tcp, udp = mona:createTCPClient(), mona:createUDPSocket()
+        function tcp:onData(data) NOTE("from ", self.peerAddress, " ", self.idleTime < 60000) end
+        NOTE("tcp ", tcp:connect({port}), tcp:connect(nil, {port}))
+        NOTE("udp ", udp:connect("{udp}"), " ", udp.peerAddress, udp:send("a"), udp:send("b", {udp}))
+        "#
+    ))
+    .await;
+    assert_eq!(noted(&node, "tcp ").await, "(null)connected or connecting already");
+    assert_eq!(noted(&node, "udp ").await, format!("(null) 127.0.0.1:{udp}(null)(null)"));
+    let mut stream = listener.accept().expect("it connects").0;
+    stream.write_all(b"x").expect("it reads");
+    assert_eq!(noted(&node, "from ").await, format!("127.0.0.1:{port} true"));
+    let mut buffer = [0; 10];
+    for text in ["a", "b"] {
+        let length = peer.recv(&mut buffer).expect("a datagram");
+        assert_eq!(&buffer[..length], text.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn tcc_01_and_05_a_refused_port_comes_to_on_disconnection_with_its_error() {
     let script = format!(
         r#"

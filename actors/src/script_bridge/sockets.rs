@@ -7,11 +7,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -19,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use ramona_script::{SocketEvent, SocketId};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -77,9 +79,11 @@ pub(super) struct Sockets {
     open: RefCell<HashMap<SocketId, Open>>,
 }
 
+/// The socket itself is here alone, so that its port is free when the script closes it, and a
+/// script may open it again in the same handler: an aborted task ends at its next turn only.
 enum Open {
     Tcp(Rc<Out>),
-    Listener(JoinHandle<()>),
+    Listener { _socket: Rc<TcpListener>, task: JoinHandle<()> },
     Udp(Rc<Udp>, JoinHandle<()>),
 }
 
@@ -160,16 +164,21 @@ impl Sockets {
         let (server, news) = self.place(MAX_SOCKETS)?;
         let listener = listener(on).map_err(|error| format!("{on}: {error}"))?;
         let own = listener.local_addr().unwrap_or(on);
-        let sockets = self.clone();
+        let listener = Rc::new(listener);
+        let (sockets, acceptor) = (self.clone(), Rc::downgrade(&listener));
         let task = actix_rt::spawn(async move {
             loop {
-                match listener.accept().await {
+                let next = poll_fn(|cx| match acceptor.upgrade() {
+                    Some(listener) => listener.poll_accept(cx),
+                    None => Poll::Pending,
+                });
+                match next.await {
                     Ok((stream, peer)) => sockets.accepted(server, stream, peer, &news).await,
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 }
             }
         });
-        self.open.borrow_mut().insert(server, Open::Listener(task));
+        self.open.borrow_mut().insert(server, Open::Listener { _socket: listener, task });
         Ok((server, own))
     }
 
@@ -216,17 +225,25 @@ impl Sockets {
         let socket = open().map_err(|error| format!("{on}: {error}"))?;
         let own = socket.local_addr().unwrap_or(on);
         let udp = Rc::new(Udp { socket, peer: Cell::new(None) });
-        let (reader, blacklist) = (udp.clone(), self.blacklist.clone());
+        let (reader, blacklist) = (Rc::downgrade(&udp), self.blacklist.clone());
         let task = actix_rt::spawn(async move {
             let mut buffer = vec![0; MAX_DATAGRAM];
             loop {
+                // What came, from whom, and the only one whom the socket hears.
+                let next = poll_fn(|cx| match reader.upgrade() {
+                    Some(udp) => {
+                        let mut read = ReadBuf::new(&mut buffer);
+                        let from = udp.socket.poll_recv_from(cx, &mut read);
+                        from.map_ok(|from| (read.filled().len(), from, udp.peer.get()))
+                    }
+                    None => Poll::Pending,
+                });
                 // Errors of datagrams that were sent come here: they end nothing.
-                let Ok((length, from)) = reader.socket.recv_from(&mut buffer).await else {
+                let Ok((length, from, peer)) = next.await else {
                     tokio::time::sleep(RECEIVE_PAUSE).await;
                     continue;
                 };
-                if reader.peer.get().is_some_and(|peer| peer != from) || blacklist.blocks(from.ip())
-                {
+                if peer.is_some_and(|peer| peer != from) || blacklist.blocks(from.ip()) {
                     continue;
                 }
                 let data = Bytes::copy_from_slice(&buffer[..length]);
@@ -289,7 +306,7 @@ impl Sockets {
                 out.closed.notify_one();
                 return;
             }
-            Some(Open::Listener(task) | Open::Udp(_, task)) => task.abort(),
+            Some(Open::Listener { task, .. } | Open::Udp(_, task)) => task.abort(),
             None => {}
         }
         open.remove(&id);

@@ -1,7 +1,7 @@
 -- TCP clients, TCP servers and UDP sockets of scripts (4.13): TCC-*, TCS-*, UDP-*.
 local R = ...
 local native, state, events = R.native, R.state, R.events
-local rawget, type = rawget, type
+local rawget, tonumber, type = rawget, tonumber, type
 
 -- What a handler may keep of its data (TCC-04).
 local MOST_KEPT = 16777216
@@ -18,6 +18,14 @@ local function address_of(label, host, port)
 	local address = R.create_socket(label, true, function(text) problem = text end, host, port)
 	if not address then return nil, problem or "no address" end
 	return state[address]
+end
+
+-- Whom to connect to: nobody is at the wildcard that a port alone stands for (TCC-01).
+local function target_of(label, host, port)
+	if port == nil and (type(host) == "number" or type(host) == "string" and tonumber(host)) then
+		host, port = "127.0.0.1", host
+	end
+	return address_of(label, host, port)
 end
 
 local function open(o, s, id)
@@ -56,7 +64,7 @@ R.class("tcpclient", {
 		connect = function(s, o, host, port)
 			if s.id then return "connected or connecting already" end
 			if host == nil and port == nil then return "an address is needed" end
-			local address, problem = address_of("TCPClient:connect", host, port)
+			local address, problem = target_of("TCPClient:connect", host, port)
 			local id
 			if address then id, problem = native.tcp_connect(address.ip, address.port) end
 			if not id then
@@ -142,7 +150,7 @@ R.class("udpsocket", {
 			open(o, s, id)
 		end,
 		connect = function(s, o, host, port)
-			local address, problem = address_of("UDPSocket:connect", host, port)
+			local address, problem = target_of("UDPSocket:connect", host, port)
 			if not address then return problem end
 			local id
 			id, problem = udp_id(o, s, address.v6)
@@ -158,7 +166,7 @@ R.class("udpsocket", {
 				if not s.peerAddress then return "not connected: an address is needed" end
 				return native.socket_send(s.id, data)
 			end
-			local address, problem = address_of("UDPSocket:send", host, port)
+			local address, problem = target_of("UDPSocket:send", host, port)
 			if not address then return problem end
 			local id
 			id, problem = udp_id(o, s, address.v6)
