@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ramona_actors::metrics::Protocol;
+use ramona_amf::Value;
 use ramona_media::MediaFrame;
 use ramona_rtmp::ClientEvent;
 use ramona_testkit::ffmpeg::Ffmpeg;
@@ -484,4 +485,29 @@ async fn pub_10_to_12_and_lis_01_to_06_a_script_sees_who_publishes_and_who_plays
         players.push(player);
     }
     assert_eq!(node.count_logged(&["NOTE", "player s true true"]), 3);
+}
+
+#[tokio::test]
+async fn lis_07_the_buffer_of_a_player_is_a_parameter_of_its_listener() {
+    let script = r#"
+    function onConnection(client)
+        function client:onSubscribe(listener)
+            self.listener = listener
+            NOTE("asks with ", listener.bufferTime, " ", listener.parameters.a)
+        end
+        function client:buffer() return self.listener.parameters.bufferTime, self.listener.bufferTime end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let player = RtmpClient::connect(node.rtmp(), "").await;
+    let play = player.play("s?a=1").await;
+    node.logged(&["NOTE", "asks with (null) 1"]).await;
+    assert_eq!(player.call("buffer", &[]).await, Ok(vec![Value::Null, Value::Null]));
+    player.with(|machine| machine.set_buffer_length(play.0, 2_500));
+    let told = vec![2_500.0.into(), 2_500.0.into()];
+    // Both go to the script in the order of sending.
+    assert_eq!(player.call("buffer", &[]).await, Ok(told.clone()));
+    // What was told is known when the stream plays something else.
+    player.with(|machine| machine.play(play.0, "t?a=2").expect("the command fits"));
+    node.logged(&["NOTE", "asks with 2500 2"]).await;
+    assert_eq!(player.call("buffer", &[]).await, Ok(told));
 }

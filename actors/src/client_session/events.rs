@@ -80,9 +80,10 @@ impl<C: Carrier> ClientSession<C> {
                     self.end_publishing(publishing);
                 }
             }
-            Event::Play { stream, name, query, start_ms, .. } => {
+            Event::Play { stream, name, query, start_ms, buffer_ms, .. } => {
                 debug!(name = %shown(&name), "play");
-                self.on_play(stream, name, query, start_ms, ctx);
+                let query = parameters(query, start_ms, buffer_ms);
+                self.on_play(stream, name, query, ctx);
             }
             Event::StopPlay { stream } => {
                 if let Some(playing) = self.playing.remove(&stream) {
@@ -96,7 +97,13 @@ impl<C: Carrier> ClientSession<C> {
             Event::ReceiveVideo { stream, on } => {
                 self.gate(stream, |gate| gate.set_receive_video(on));
             }
-            Event::Seek { .. } | Event::BufferLength { .. } => {}
+            Event::BufferLength { stream, length_ms } => {
+                if let Some(playing) = self.playing.get(&stream) {
+                    let listener = playing.listener;
+                    self.tell_script(ToScript::BufferTime { listener, ms: length_ms }, 64, ctx);
+                }
+            }
+            Event::Seek { .. } => {}
             Event::Call { transaction, name, args } => {
                 let client = self.client;
                 let bytes = name.len() + args.len() + 64;
@@ -170,34 +177,19 @@ impl<C: Carrier> ClientSession<C> {
         }
     }
 
-    fn on_play(
-        &mut self,
-        stream: StreamId,
-        name: Bytes,
-        query: Bytes,
-        start_ms: f64,
-        ctx: &mut Context<Self>,
-    ) {
+    fn on_play(&mut self, stream: StreamId, name: Bytes, query: Bytes, ctx: &mut Context<Self>) {
         if self.playing.values().any(|playing| playing.name == name) {
             let text = [b"Already subscribed to ", &name[..]].concat();
             return self.carrier.say(Reply::PlayRefused(stream, text.into()));
         }
         let listener = self.services.ids.listener();
         let name = Bytes::copy_from_slice(&name);
-        let mut query = query.to_vec();
-        if start_ms == -3_000.0 {
-            // LIS-08: the older form.
-            if !query.is_empty() {
-                query.push(b'&');
-            }
-            query.extend_from_slice(b"unbuffered=true");
-        }
         let qos = Arc::<MediaQos>::default();
         let info = ListenerInfo {
             id: listener,
             client: self.client,
             name: name.clone(),
-            query: query.into(),
+            query,
             qos: qos.clone(),
         };
         let session = ctx.address().recipient();
@@ -429,4 +421,21 @@ fn object_members(object: &Value) -> Bytes {
     }
     let end = out.len().saturating_sub(3);
     Bytes::from(out).slice(1.min(end)..end)
+}
+
+/// What the parameters of a listener are read from (LIS-07): the query of the name, and what the
+/// play itself and the stream say in other words.
+fn parameters(query: Bytes, start_ms: f64, buffer_ms: Option<u32>) -> Bytes {
+    // LIS-08: the older form.
+    let unbuffered = (start_ms == -3_000.0).then(|| "unbuffered=true".to_owned());
+    let buffer = buffer_ms.map(|ms| format!("bufferTime={ms}"));
+    let mut all = query.to_vec();
+    for word in [unbuffered, buffer].into_iter().flatten() {
+        if !all.is_empty() {
+            all.push(b'&');
+        }
+        all.extend_from_slice(word.as_bytes());
+    }
+    // Sliced out of a read buffer it would keep all of it.
+    all.into()
 }

@@ -100,6 +100,13 @@ pub enum ToScript {
         /// The publication of that name, when one runs.
         publication: Option<PublicationId>,
     },
+    /// The player told how much it buffers (LIS-07); ignored for a listener that was refused.
+    BufferTime {
+        /// Which subscription.
+        listener: ListenerId,
+        /// Milliseconds.
+        ms: u32,
+    },
     /// CLI-36; ignored for a listener that was refused.
     Unsubscribe(ListenerId),
     /// Packets of a run that a script watches (PUB-06..08).

@@ -195,6 +195,7 @@ impl ScriptBridge {
                 self.host.flush_client(client);
                 self.host.tell(client, ToSession::Subscribed { listener, decision });
             }
+            ToScript::BufferTime { listener, ms } => self.engine.buffer_time(listener, ms),
             ToScript::Unsubscribe(listener) => {
                 self.engine.unsubscribe(listener);
                 self.host.remove_listener(listener);

@@ -231,6 +231,7 @@ impl Carrier for WebSocketCarrier {
                 query,
                 start_ms: -2_000.0,
                 reset: true,
+                buffer_ms: None,
             }),
             websocket::Event::StopPlay => Wish::Net(Event::StopPlay { stream: PLAYING }),
             websocket::Event::Data(frame) => Wish::Net(Event::Media { stream: PUBLISHING, frame }),

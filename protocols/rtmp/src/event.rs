@@ -76,6 +76,8 @@ pub enum Event {
         start_ms: f64,
         /// Whether an earlier playlist is to be dropped; the default.
         reset: bool,
+        /// What the player buffers, when it told so before.
+        buffer_ms: Option<u32>,
     },
     /// An accepted play ended, by closing or reusing its stream. Not sent when the connection
     /// itself ends.

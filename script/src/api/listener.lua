@@ -107,6 +107,12 @@ function events.subscribe(info, parameters)
 	return ran, nil
 end
 
+-- LIS-07: the player told how much it buffers.
+function events.buffer_time(id, ms)
+	local o = by_id[id]
+	if o then R.view_set(state[o].parameters, "bufferTime", ms) end
+end
+
 -- CLI-36: the listener still counts during the call.
 function events.unsubscribe(id)
 	local o = by_id[id]

@@ -80,6 +80,12 @@ impl Engine {
         Ok(self.core.ask("onSubscribe", "subscribe", (info, query)))
     }
 
+    /// The player of an accepted subscription told how much it buffers, in milliseconds (LIS-07).
+    pub fn buffer_time(&mut self, listener: ListenerId, ms: u32) {
+        let _run = self.core.runs.begin();
+        self.core.event("bufferTime", "buffer_time", (listener.0, ms));
+    }
+
     /// An accepted subscription ended (CLI-36).
     pub fn unsubscribe(&mut self, listener: ListenerId) {
         let _run = self.core.runs.begin();

@@ -160,7 +160,8 @@ impl NetConnection {
 
     /// Takes the length of the player's buffer, which a user control message told.
     pub fn handle_buffer_length(&mut self, stream: StreamId, length_ms: u32) {
-        if self.has_stream(stream) {
+        if let Some(known) = self.streams.iter_mut().find(|known| known.id == stream) {
+            known.buffer_ms = Some(length_ms);
             self.queues.events.push_back(Event::BufferLength { stream, length_ms });
         }
     }

@@ -77,11 +77,13 @@ pub(crate) enum Decision {
 pub(crate) struct NetStream {
     pub(crate) id: StreamId,
     used: Use,
+    /// What the client buffers, once it told.
+    pub(crate) buffer_ms: Option<u32>,
 }
 
 impl NetStream {
     pub(crate) fn new(id: StreamId) -> Self {
-        Self { id, used: Use::Idle }
+        Self { id, used: Use::Idle, buffer_ms: None }
     }
 
     /// Acts on a NetStream command; `None` when the name is none of them.
@@ -190,7 +192,8 @@ impl NetStream {
         check_length("name to play", name.len(), MAX_STREAM_NAME)?;
         let (name, query) = split_query(&name);
         self.used = Use::Playing { name: name.clone(), accepted: false };
-        queues.events.push_back(Event::Play { stream: self.id, name, query, start_ms, reset });
+        let (stream, buffer_ms) = (self.id, self.buffer_ms);
+        queues.events.push_back(Event::Play { stream, name, query, start_ms, reset, buffer_ms });
         Ok(Decision::Play)
     }
 

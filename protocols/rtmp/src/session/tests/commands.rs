@@ -150,6 +150,7 @@ fn play_tells_start_and_reset() {
         query: Bytes::from_static(b"unbuffered=true"),
         start_ms: -3000.0,
         reset: false,
+        buffer_ms: None,
     };
     assert_eq!(pair.events, [expected]);
 }
@@ -212,6 +213,11 @@ fn pause_receive_and_buffer_length_become_events() {
     );
     let codes: Vec<_> = pair.statuses().into_iter().map(|status| status.2).collect();
     assert_eq!(codes, ["NetStream.Pause.Notify", "NetStream.Unpause.Notify"]);
+    // The next play of the stream brings it along.
+    pair.client.play(stream, "t").expect("fits");
+    pair.drive();
+    let told = |event: &Event| matches!(event, Event::Play { buffer_ms: Some(3000), .. });
+    assert!(pair.events.iter().any(told), "{:?}", pair.events);
 }
 
 #[test]
