@@ -511,3 +511,34 @@ async fn lis_07_the_buffer_of_a_player_is_a_parameter_of_its_listener() {
     node.logged(&["NOTE", "asks with 2500 2"]).await;
     assert_eq!(player.call("buffer", &[]).await, Ok(told));
 }
+
+#[tokio::test]
+async fn cli_22_a_script_may_define_the_commands_of_encoders() {
+    let script = r#"
+    function onConnection(client, defines)
+        if not defines then return end
+        function client:getStreamLength(name) return #name end
+        function client:FCSubscribe(name) error("no " .. name) end
+        function client:FCPublish(name) NOTE("publishes ", name) end
+        function client:releaseStream() self.writer:writeStatusResponse("Test.Done") end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let plain = RtmpClient::connect(node.rtmp(), "").await;
+    let name = || [Value::from("seven77")];
+    assert_eq!(plain.call("getStreamLength", &name()).await, Ok(vec![0.0.into()]));
+    assert_eq!(plain.call("FCSubscribe", &name()).await, Ok(vec![]));
+    plain.called("onFCSubscribe").await;
+    let options = ClientOptions { args: vec![true.into()], ..ClientOptions::default() };
+    let client = RtmpClient::connect_with(node.rtmp(), "", options).await;
+    assert_eq!(client.call("getStreamLength", &name()).await, Ok(vec![7.0.into()]));
+    let (code, text) = client.call("FCSubscribe", &name()).await.expect_err("the script refuses");
+    assert_eq!(code, "NetConnection.Call.Failed");
+    assert!(text.ends_with("no seven77"), "{text}");
+    // A function that returns nothing leaves the answer to the node.
+    assert_eq!(client.call("FCPublish", &name()).await, Ok(vec![]));
+    client.called("onFCPublish").await;
+    node.logged(&["NOTE", "publishes seven77"]).await;
+    let done = client.call("releaseStream", &[]).await.expect("a result");
+    assert_eq!(done[0].get("code"), Some(&"NetConnection.Test.Done".into()));
+    assert_eq!(client.calls("onFCSubscribe").len(), 0);
+}

@@ -23,10 +23,15 @@ pub(crate) fn say(machine: &mut NetConnection, reply: Reply) {
                     machine.fail_call(transaction, b"the result is too long");
                 }
             }
-            CallOutcome::Nothing => {}
-            CallOutcome::Failed(text) | CallOutcome::Unknown(text) => {
-                machine.fail_call(transaction, &text);
+            CallOutcome::Nothing => {
+                machine.leave_call(transaction);
             }
+            CallOutcome::Unknown(text) => {
+                if !machine.leave_call(transaction) {
+                    machine.fail_call(transaction, &text);
+                }
+            }
+            CallOutcome::Failed(text) => machine.fail_call(transaction, &text),
         },
         Reply::Written { transaction, message } => write(machine, transaction, message),
         Reply::Close(code) => machine.close(match code {

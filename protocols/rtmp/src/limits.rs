@@ -24,6 +24,10 @@ pub const MAX_PARTIAL_BYTES: usize = 2 * MAX_MEDIA_MESSAGE;
 /// small pictures a few dozen.
 pub const MAX_STREAMS: usize = 64;
 
+/// Commands of encoders (FCPublish and its kin) of one connection that scripts are asked about at a
+/// time: an encoder sends three. Those above are answered without the script.
+pub const MAX_ENCODER_CALLS: usize = 16;
+
 /// Bytes of `tcUrl` and of `app`: what HTTP servers commonly accept as a request line.
 pub const MAX_URL: usize = 8 << 10;
 

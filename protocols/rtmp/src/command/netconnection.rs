@@ -2,13 +2,14 @@
 //! send besides.
 
 mod actions;
+mod encoder;
 
-use bytes::Bytes;
+use encoder::EncoderCall;
 use ramona_amf::{Object, Value};
 use ramona_media::{MediaFrame, MediaKind};
 
 use super::netstream::{Decision, NetStream, Queues};
-use super::on_status::{Level, command, put_key, put_number, status};
+use super::on_status::{command, put_key, put_number};
 use super::{Command, CommandError, amf0_body, check_length};
 use crate::close::CloseReason;
 use crate::event::{Connect, Event};
@@ -69,6 +70,8 @@ pub struct NetConnection {
     /// At most [`MAX_STREAMS`], in no order.
     streams: Vec<NetStream>,
     queues: Queues,
+    /// At most [`MAX_ENCODER_CALLS`](crate::limits::MAX_ENCODER_CALLS), at the script.
+    encoder_calls: Vec<EncoderCall>,
     closed: Option<CloseReason>,
 }
 
@@ -87,6 +90,7 @@ impl NetConnection {
             object_encoding: 0,
             streams: Vec::new(),
             queues: Queues::default(),
+            encoder_calls: Vec::new(),
             closed: None,
         }
     }
@@ -186,26 +190,7 @@ impl NetConnection {
             b"_result" | b"_error" | b"onStatus" | b"close" => {}
             // Names that the connection owns (CLI-21), without meaning over RTMP.
             b"setPeerInfo" | b"initStream" => {}
-            b"getStreamLength" => {
-                let mut body = command_body(transaction);
-                put_number(&mut body, 0.0);
-                self.answer_quietly(transaction, body.into());
-            }
-            b"FCPublish" => self.answer_fc(&command, "onFCPublish", "NetStream.Publish.Start"),
-            b"FCUnpublish" => {
-                self.answer_fc(&command, "onFCUnpublish", "NetStream.Unpublish.Success");
-            }
-            b"FCSubscribe" => self.answer_fc(&command, "onFCSubscribe", "NetStream.Play.Start"),
-            b"FCUnsubscribe" => {
-                self.answer_fc(&command, "onFCUnsubscribe", "NetStream.Play.Stop");
-            }
-            b"releaseStream" | b"_checkbw" => {
-                self.answer_quietly(transaction, command_body(transaction).into());
-            }
-            _ => {
-                let Command { name, args, .. } = command;
-                self.queues.events.push_back(Event::Call { transaction, name, args });
-            }
+            _ => self.call(command),
         }
         Ok(())
     }
@@ -288,28 +273,12 @@ impl NetConnection {
         }
     }
 
-    /// A `_result` that encoders wait for, though nothing depends on it.
-    fn answer_quietly(&mut self, transaction: f64, body: Bytes) {
-        if transaction != 0.0 {
-            self.queues.command(CONNECTION, body);
-        }
-    }
-
-    /// FCPublish and its kin: `_result`, then the command that FMLE and Flash wait for.
-    fn answer_fc(&mut self, command: &Command, answer: &str, code: &str) {
-        let transaction = command.transaction;
-        self.answer_quietly(transaction, command_body(transaction).into());
-        let [name] = command.arguments();
-        let name = name.as_string().cloned().unwrap_or_default();
-        let body = status(answer.as_bytes(), 0.0, Level::Status, code.as_bytes(), &name);
-        self.queues.command(CONNECTION, body);
-    }
-
     /// Nothing is sent or accepted from now on; the first reason stays.
     pub(crate) fn end(&mut self, reason: CloseReason) {
         self.phase = Phase::Closed;
         self.pending = None;
         self.streams.clear();
+        self.encoder_calls.clear();
         self.closed.get_or_insert(reason);
     }
 }

@@ -119,12 +119,14 @@ impl NetConnection {
         if transaction == 0.0 {
             return Ok(());
         }
+        self.take_encoder_call(transaction);
         self.command_of_script(b"_result", transaction, values)
     }
 
     /// Answers a call with STA-06. Nothing is sent for transaction 0, which expects none.
     pub fn fail_call(&mut self, transaction: f64, text: &[u8]) {
         if transaction != 0.0 && self.is_connected() {
+            self.take_encoder_call(transaction);
             let code = b"NetConnection.Call.Failed";
             let body = status(b"_error", transaction, Level::Error, code, text);
             self.queues.command(CONNECTION, body);
@@ -165,6 +167,9 @@ impl NetConnection {
     pub fn status(&mut self, transaction: Option<f64>, code: &[u8], description: &[u8]) {
         if !self.is_connected() {
             return;
+        }
+        if let Some(transaction) = transaction {
+            self.take_encoder_call(transaction);
         }
         let level = Level::of_code(code);
         let name: &[u8] = match (transaction, level) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::handshake::Greeting;
+use crate::limits::MAX_ENCODER_CALLS;
 use crate::limits::MAX_STREAMS;
 
 fn connect_event(pair: &Pair) -> &crate::event::Connect {
@@ -220,48 +221,85 @@ fn pause_receive_and_buffer_length_become_events() {
     assert!(pair.events.iter().any(told), "{:?}", pair.events);
 }
 
-#[test]
-fn commands_of_encoders_are_answered_and_never_reach_scripts() {
+const OF_ENCODERS: [&str; 7] = [
+    "releaseStream",
+    "FCPublish",
+    "FCUnpublish",
+    "FCSubscribe",
+    "FCUnsubscribe",
+    "getStreamLength",
+    "_checkbw",
+];
+
+/// What a client hears that sends all of them: transactions and values of results, and the
+/// commands beside.
+fn answers_of_encoder_commands(decide: fn(&mut Session, &Event)) -> (Pair, Vec<String>) {
     let (mut pair, _) = Pair::with_stream();
-    let names = [
-        "releaseStream",
-        "FCPublish",
-        "FCUnpublish",
-        "FCSubscribe",
-        "FCUnsubscribe",
-        "getStreamLength",
-        "_checkbw",
-    ];
-    let mut transactions = Vec::new();
-    for name in names {
-        transactions.push(pair.client.call(name, &amf0(&["s".into()])).expect("fits"));
-    }
+    pair.decide = decide;
+    let asked = OF_ENCODERS.map(|name| pair.client.call(name, &amf0(&["s".into()])).expect("fits"));
     pair.drive();
-    assert_eq!(pair.events, []);
-    let mut answered = Vec::new();
-    let mut called = Vec::new();
-    for event in &pair.client_events {
-        match event {
-            ClientEvent::Result { transaction, .. } => answered.push(*transaction),
-            ClientEvent::Call { name, args, .. } => {
-                let description = args[0].get("description").cloned();
-                assert_eq!(description, Some("s".into()));
-                called.push(String::from_utf8_lossy(name).into_owned());
-            }
-            other => panic!("{other:?}"),
+    let shown = pair.client_events.iter().map(|event| match event {
+        ClientEvent::Result { transaction, values } => {
+            let index = asked.iter().position(|asked| asked == transaction).expect("it was asked");
+            format!("{} {values:?}", OF_ENCODERS[index])
         }
-    }
-    assert_eq!(answered, transactions);
-    assert_eq!(called, ["onFCPublish", "onFCUnpublish", "onFCSubscribe", "onFCUnsubscribe"]);
+        ClientEvent::Call { name, args, .. } => {
+            assert_eq!(args[0].get("description"), Some(&"s".into()));
+            String::from_utf8_lossy(name).into_owned()
+        }
+        other => panic!("{other:?}"),
+    });
+    let shown = shown.collect();
+    (pair, shown)
 }
 
 #[test]
-fn getstreamlength_of_a_live_stream_is_zero() {
+fn cli_22_commands_of_encoders_are_answered_when_no_script_defines_them() {
+    // Unknown to the script, and functions of it that say nothing, are the same.
+    let (pair, answers) = answers_of_encoder_commands(|session, event| {
+        let Event::Call { transaction, .. } = event else { panic!("{event:?}") };
+        assert!(session.connection_mut().leave_call(*transaction));
+        assert!(!session.connection_mut().leave_call(*transaction), "answered once");
+    });
+    assert_eq!(pair.events.len(), OF_ENCODERS.len());
+    let expected = [
+        "releaseStream []",
+        "FCPublish []",
+        "onFCPublish",
+        "FCUnpublish []",
+        "onFCUnpublish",
+        "FCSubscribe []",
+        "onFCSubscribe",
+        "FCUnsubscribe []",
+        "onFCUnsubscribe",
+        "getStreamLength [Number(0.0)]",
+        "_checkbw []",
+    ];
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn cli_22_commands_of_encoders_are_answered_by_the_script_that_defines_them() {
+    let (_, answers) = answers_of_encoder_commands(|session, event| {
+        let Event::Call { transaction, .. } = event else { panic!("{event:?}") };
+        session.answer_call(*transaction, &amf0(&[5.0.into()])).expect("fits");
+        assert!(!session.connection_mut().leave_call(*transaction), "answered already");
+    });
+    assert_eq!(answers, OF_ENCODERS.map(|name| format!("{name} [Number(5.0)]")));
+}
+
+#[test]
+fn cli_22_more_commands_of_encoders_than_any_sends_do_not_wait_for_the_script() {
     let (mut pair, _) = Pair::with_stream();
-    let transaction = pair.client.call("getStreamLength", &amf0(&["s".into()])).expect("fits");
+    pair.decide = undecided;
+    for _ in 0..MAX_ENCODER_CALLS + 5 {
+        pair.client.call("releaseStream", &[]).expect("fits");
+    }
+    // Without transaction nothing can be answered but what follows.
+    pair.client.stream_command(StreamId(0), "_checkbw", &[]).expect("fits");
     pair.drive();
-    let values = vec![Value::Number(0.0)];
-    assert_eq!(pair.client_events, [ClientEvent::Result { transaction, values }]);
+    assert_eq!(pair.events.len(), MAX_ENCODER_CALLS);
+    assert_eq!(pair.client_events.len(), 5);
 }
 
 #[test]
