@@ -78,6 +78,8 @@ pub(crate) struct Core {
     /// The request that is being handled, and its format.
     pub(crate) request: Cell<Option<(ClientId, Format)>>,
     pub(crate) publications: RefCell<HashMap<PublicationId, Arc<MediaQos>>>,
+    /// Times of the last media that scripts pushed into their publications.
+    pub(crate) pushed: RefCell<HashMap<PublicationId, u32>>,
     pub(crate) listeners: RefCell<HashMap<ListenerId, Arc<MediaQos>>>,
     /// Servers whose full queue was logged, until one message passes again.
     pub(crate) full: RefCell<std::collections::HashSet<u64>>,
@@ -116,6 +118,7 @@ impl Core {
             clients: RefCell::default(),
             request: Cell::new(None),
             publications: RefCell::default(),
+            pushed: RefCell::default(),
             listeners: RefCell::default(),
             full: RefCell::default(),
             runs: Runs::new(lua, config.memory)?,

@@ -350,6 +350,18 @@ fn pub_11_to_14_and_qos_01_to_05_publisher_and_numbers() {
 }
 
 #[test]
+fn pub_14_and_22_what_a_script_pushed_counts_at_once() {
+    let node = Node::root(
+        "p = mona:publish('x') NOTE(p.lastTime)
+         p:pushVideo('\\23\\1', 40) p:pushData('f') NOTE(p.lastTime)
+         p:pushAudioPacket(60, 'ab') p:pushData('g') NOTE(p.lastTime)",
+    );
+    assert_eq!(node.notes(), ["0", "40", "60"]);
+    let times: Vec<_> = node.frames().iter().map(|frame| frame.timestamp_ms).collect();
+    assert_eq!(times, [40, 40, 60, 60], "data has the time of the media before it");
+}
+
+#[test]
 fn pub_15_and_17_metadata() {
     let mut node = connected(
         "function onPublish(c, p) publication = p

@@ -196,6 +196,9 @@ impl Core {
             self.log_here(lua, LogLevel::Error, b"publication: the time is no finite number");
             return;
         };
+        if kind != MediaKind::Data {
+            self.pushed.borrow_mut().insert(id, timestamp_ms);
+        }
         self.host.push(id, MediaFrame::new(kind, timestamp_ms, payload));
     }
 }

@@ -57,6 +57,10 @@ fn kind<'a>(media: &'a MediaQos, kind: &[u8]) -> &'a Qos {
 impl Core {
     /// PUB-14: milliseconds of the last media message.
     pub(crate) fn last_time(&self, id: PublicationId) -> u32 {
+        // What a script pushed counts at once, before its publication has seen it.
+        if let Some(time) = self.pushed.borrow().get(&id) {
+            return *time;
+        }
         let publications = self.publications.borrow();
         publications.get(&id).map_or(0, |qos| qos.last_time_ms.load(Relaxed))
     }

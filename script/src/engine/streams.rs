@@ -39,6 +39,7 @@ impl Engine {
         let _run = self.core.runs.begin();
         self.core.event("onUnpublish", "unpublish", publication.0);
         self.core.publications.borrow_mut().remove(&publication);
+        self.core.pushed.borrow_mut().remove(&publication);
         self.core.losses.borrow_mut().retain(|(lossy, _), _| *lossy != publication);
     }
 
