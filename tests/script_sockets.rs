@@ -155,6 +155,43 @@ async fn tcs_01_and_udp_01_and_03_a_port_that_a_script_closed_is_free_in_the_sam
 }
 
 #[tokio::test]
+async fn env_09_and_gen_18_a_script_that_is_loaded_again_opens_its_ports_again() {
+    let script = |version: u32, port: u16| {
+        format!(
+            r#"
+            version = {version}
+            server, udp = mona:createTCPServer(), mona:createUDPSocket()
+            function server:onConnection(client)
+                function client:onData(data) self:send(data .. version) end
+            end
+            function udp:onPacket(data) NOTE("packet of ", version) end
+            NOTE("open ", version, " ", server:start("127.0.0.1", {port}), " ", udp:bind("127.0.0.1", {port}))
+            "#
+        )
+    };
+    let port = free_port();
+    let node = node(&script(1, port)).await;
+    node.logged(&["NOTE", "open 1 true "]).await;
+    let mut old = patient(TcpStream::connect(("127.0.0.1", port)).expect("it listens"));
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(b"v").expect("it reads");
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).expect("it answers");
+        answer
+    };
+    assert_eq!(&ask(&mut old), b"v1");
+    node.write_www("main.lua", &format!("{}-- another length", script(2, port)));
+    node.logged(&["NOTE", "open 2 true "]).await;
+    let mut new = patient(TcpStream::connect(("127.0.0.1", port)).expect("it listens"));
+    assert_eq!(&ask(&mut new), b"v2");
+    // Who was connected stays, with the functions of the old version and the globals of now.
+    assert_eq!(&ask(&mut old), b"v2");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.send_to(b"x", ("127.0.0.1", port)).expect("it is sent");
+    node.logged(&["NOTE", "packet of 2"]).await;
+}
+
+#[tokio::test]
 async fn tcc_01_and_udp_01_a_port_alone_is_one_of_this_machine() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -321,6 +358,10 @@ async fn bounds_of_sockets_are_errors_and_the_node_goes_on() {
 async fn mon_24_a_blocked_address_cannot_connect_and_open_sessions_stay() {
     let node = node(
         r#"
+        udp = mona:createUDPSocket()
+        function udp:onPacket(data) NOTE("packet ", data) end
+        udp:bind("127.0.0.1", 0)
+        NOTE("at ", udp.address)
         function onConnection(client)
             function client:block(block)
                 if block then mona:addToBlacklist("nonsense", "127.0.0.1", mona:createIPAddress("10.0.0.1"))
@@ -344,8 +385,18 @@ async fn mon_24_a_blocked_address_cannot_connect_and_open_sessions_stay() {
     let _ = web.read_to_end(&mut answer);
     assert_eq!(answer, b"");
     stage.assert_untouched(&node).await;
+    let (socket, at) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), noted(&node, "at ").await);
+    let dropped = node.sample("ramona_blacklisted_total");
+    socket.send_to(b"blocked", &at).expect("it is sent");
+    ramona_testkit::wait::until("the datagram to be dropped", || {
+        node.sample("ramona_blacklisted_total") > dropped
+    })
+    .await;
     client.call("block", &[false.into()]).await.expect("it answers");
     RtmpClient::connect(node.rtmp(), "").await;
+    socket.send_to(b"welcome", &at).expect("it is sent");
+    node.logged(&["NOTE", "packet welcome"]).await;
+    assert!(!node.has_logged(&["NOTE", "packet blocked"]));
 }
 
 #[tokio::test]
