@@ -186,6 +186,7 @@ async fn htt_14_a_cookie_goes_out_with_the_next_response_and_comes_back_as_a_pro
     assert_eq!(shows("n").await, "[5]", "GEN-15");
     assert_eq!(shows("User-Agent").await, r#"["Test/1"]"#);
     assert_eq!(shows("HTTPVersion").await, "[1.1]");
+    assert_eq!(shows("version").await, "[1.1]", "CLI-10: its other name");
 }
 
 #[tokio::test]

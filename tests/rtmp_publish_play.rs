@@ -488,6 +488,20 @@ async fn pub_10_to_12_and_lis_01_to_06_a_script_sees_who_publishes_and_who_plays
 }
 
 #[tokio::test]
+async fn sta_10_a_name_is_played_once_by_a_client_and_again_on_the_same_stream() {
+    let node = node().await;
+    let player = RtmpClient::connect(node.rtmp(), "").await;
+    let first = player.play("s").await;
+    let second = player.ask_play("s").await;
+    let refused = player.status(second, "NetStream.Play.Failed").await;
+    assert_eq!(refused, ("error".to_owned(), "Already subscribed to s".to_owned()));
+    player.with(|machine| machine.play(first.0, "s").expect("the command fits"));
+    player.statuses(first.0, "NetStream.Play.Start", 2).await;
+    sync(&player).await;
+    assert_eq!(node.count_logged(&["no viewer of s"]), 1);
+}
+
+#[tokio::test]
 async fn lis_07_the_buffer_of_a_player_is_a_parameter_of_its_listener() {
     let script = r#"
     function onConnection(client)

@@ -522,3 +522,35 @@ async fn all_protocols_are_clients_of_one_application() {
     assert_eq!(page.next_text().await, r#"["onSay","WebSocket","hi"]"#);
     assert_eq!(flash.called("onSay").await, ["WebSocket".into(), "hi".into()]);
 }
+
+#[tokio::test]
+async fn mon_10_and_pub_16_and_sta_12_who_waits_hears_of_a_script_that_publishes_and_ends() {
+    let node = node(
+        r#"function onConnection(client)
+            function client:onSubscribe() NOTE("waits") end
+            function client:begin() stage = mona:publish("s") return #stage.listeners, stage.running end
+            function client:about()
+                stage:writeProperties({ width = 320 })
+                stage:writeProperties("onOther", { x = 1 })
+                stage:pushData("f", 1)
+            end
+            function client:finish() stage:close() return #mona.publications end
+            function client:forget() stage = nil collectgarbage() collectgarbage() return #mona.publications end
+        end"#,
+    )
+    .await;
+    let mut player = WebSocketClient::connect(node.http(), "/").await;
+    player.text(r#"["__play","s"]"#).await;
+    node.logged(&["NOTE", "waits"]).await;
+    let mut asker = WebSocketClient::connect(node.http(), "/").await;
+    for end in ["finish", "forget"] {
+        assert_eq!(asker.call(r#"["begin"]"#).await, "[1,true]");
+        assert_eq!(player.next_text().await, r#"["__publishing","s"]"#);
+        asker.text(r#"["about"]"#).await;
+        assert_eq!(player.next_text().await, r#"["onMetaData",{"width":320}]"#);
+        assert_eq!(player.next_text().await, r#"["onOther",{"x":1}]"#);
+        assert_eq!(player.next_text().await, r#"["f",1]"#);
+        assert_eq!(asker.call(&format!(r#"["{end}"]"#)).await, "[0]");
+        assert_eq!(player.next_text().await, r#"["__unpublishing","s"]"#);
+    }
+}

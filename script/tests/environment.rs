@@ -188,6 +188,57 @@ fn env_10_a_deleted_file_stops_the_application_once() {
 }
 
 #[test]
+fn env_10_a_root_that_is_deleted_stops_and_an_empty_one_goes_on() {
+    let mut node = Node::new(&[
+        (
+            "",
+            "who = 'root' function onStop(p) NOTE('stop <', p, '>') end function onConnection() error('no') end",
+        ),
+        ("/a", "function onConnection() NOTE('a ', who) end"),
+    ]);
+    node.connect_to(1, "/a").unwrap();
+    std::fs::remove_file(node.dir.path().join("www/main.lua")).unwrap();
+    node.tick();
+    node.tick();
+    assert_eq!(node.notes(), ["a root", "stop <>"]);
+    // Everybody is welcome now.
+    node.connect(2).unwrap();
+    node.connect_to(3, "/a").unwrap();
+    assert_eq!(node.notes(), ["a (null)"]);
+    node.file("www/main.lua", "who = 'back'");
+    node.tick();
+    node.connect_to(4, "/a").unwrap();
+    assert_eq!(node.notes(), ["a back"]);
+    node.quiet();
+}
+
+#[test]
+fn env_09_and_evt_12_a_child_that_is_loaded_again_loses_and_meets_the_servers_alone() {
+    let child = "function onServerConnection(s) NOTE('a up ', s.address) end
+        function onServerDisconnection(s) NOTE('a down ', s.address) end";
+    let mut node = Node::new(&[
+        (
+            "",
+            "function onServerConnection(s) NOTE('root up') end function onServerDisconnection() NOTE('root down') end",
+        ),
+        ("/a", child),
+        ("/b", "x = 1"),
+    ]);
+    node.link(1, true).unwrap();
+    node.connect_to(1, "/a").unwrap();
+    node.connect_to(2, "/b").unwrap();
+    assert_eq!(node.notes(), ["root up", "a up 192.168.0.1"]);
+    node.file("www/a/main.lua", &format!("NOTE('again') {child}"));
+    node.file("www/b/main.lua", "x = 2");
+    node.later();
+    node.connect_to(3, "/a").unwrap();
+    node.connect_to(4, "/b").unwrap();
+    // What is inherited is not called for a child, neither at its end nor at its beginning.
+    assert_eq!(node.notes(), ["a down 192.168.0.1", "again", "a up 192.168.0.1"]);
+    node.quiet();
+}
+
+#[test]
 fn env_11_children_stop_before_their_parents() {
     let stop = "function onStop(path) NOTE('<', path, '>') end
                 function onServerDisconnection() NOTE('down ', path) end";

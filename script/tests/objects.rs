@@ -165,9 +165,10 @@ fn gen_10_surplus_results_are_counted() {
 fn gen_11_arguments_are_read_leniently() {
     let mut node = Node::root(
         "NOTE(mona:split('a.b', '.', 'x')) NOTE(select('#', mona:split('a,,b', ',', '1'))) NOTE(mona:split(12.5, '.'))
-         local p = mona:publish(7) NOTE(p.name, type(p.name))",
+         local p = mona:publish(7) NOTE(p.name, type(p.name))
+         local q = mona:publish({}) NOTE('<', q.name, '>', mona:split('a.b', print), select('#', mona:split({}, true)))",
     );
-    assert_eq!(node.notes(), ["ab", "2", "125", "7string"]);
+    assert_eq!(node.notes(), ["ab", "2", "125", "7string", "<>a.b1"]);
     node.tick();
     node.quiet();
 }
@@ -350,8 +351,12 @@ fn evt_03_refusals_and_odd_results() {
 #[test]
 fn evt_04_disconnection_comes_for_accepted_clients_with_the_client_absent() {
     let mut node = Node::root(
-        "function onConnection(c, refuse) if refuse then error('no') end end
-         function onDisconnection(c) NOTE(c.address, #mona.clients, #clients, tostring(c.writer)) end",
+        "function onConnection(c, refuse) if refuse then error('no') end kept = c.writer end
+         function onDisconnection(c)
+            NOTE(c.address, #mona.clients, #clients, tostring(c.writer))
+            kept:writeInvocation('f') kept:writeMessage(1) kept:writeRaw('x') kept:writeStatusResponse('Y')
+            NOTE(kept:flush(), kept:newFlowWriter() == kept) kept:close()
+         end",
     );
     let mut info = node.client(1);
     info.args = amf0(&[TRUE]).into();
@@ -360,8 +365,9 @@ fn evt_04_disconnection_comes_for_accepted_clients_with_the_client_absent() {
     node.connect(2).unwrap();
     node.errors();
     node.engine.disconnect(ClientId(2));
-    assert_eq!(node.notes(), ["10.0.0.2:500000nil"]);
+    assert_eq!(node.notes(), ["10.0.0.2:500000nil", "falsetrue"]);
     assert_eq!(node.errors().len(), 1, "client.writer in onDisconnection is an ERROR");
+    assert_eq!(node.asked(), [Asked::Announce(String::new())], "nothing is written any more");
     node.engine.disconnect(ClientId(2));
     assert!(node.notes().is_empty());
 }
@@ -378,6 +384,92 @@ fn evt_15_globals_serve_clients_without_functions_of_their_own() {
     assert_eq!(node.subscribe(1, 6, "s"), rejected("full"));
     node.engine.unpublish(PublicationId(5));
     assert_eq!(node.notes(), ["pub 10.0.0.1:5000 s", "sub s", "unpub s"]);
+}
+
+#[test]
+fn evt_15_functions_of_the_client_go_before_the_globals() {
+    let mut node = Node::root(
+        "for _, name in ipairs { 'onPublish', 'onUnpublish', 'onSubscribe', 'onUnsubscribe' } do
+            _G[name] = function(c, o) NOTE('global ', name, ' ', (o.publication or o).name) end
+         end
+         function onConnection(c)
+            c.onPublish, c.onUnpublish, c.onSubscribe, c.onUnsubscribe = 1, nil, nil, nil
+            if c.id:sub(1, 2) == '01' then return end
+            for _, name in ipairs { 'onPublish', 'onUnpublish', 'onSubscribe', 'onUnsubscribe' } do
+                c[name] = function(self, o) NOTE('own ', name, ' ', self == c, ' ', (o.publication or o).name) end
+            end
+         end",
+    );
+    for client in [1, 2] {
+        node.connect(client).unwrap();
+        node.publish(client, 10 + client, &format!("s{client}")).unwrap();
+        node.subscribe(client, 20 + client, "x").unwrap();
+        node.engine.unsubscribe(ListenerId(20 + client));
+        node.engine.unpublish(PublicationId(10 + client));
+    }
+    assert_eq!(
+        node.notes(),
+        [
+            "global onPublish s1",
+            "global onSubscribe x",
+            "global onUnsubscribe x",
+            "global onUnpublish s1",
+            "own onPublish true s2",
+            "own onSubscribe true x",
+            "own onUnsubscribe true x",
+            "own onUnpublish true s2",
+        ]
+    );
+    node.quiet();
+}
+
+#[test]
+fn gen_07_and_grp_06_whatever_ended_is_nil_and_empty_and_its_methods_log() {
+    let mut node = Node::root(
+        "function onConnection(c)
+            kept = { client = c, properties = c.properties, qos = c.writer.qos }
+            function c:onPublish(p) kept.publication, kept.listeners, kept.media = p, p.listeners, p.audioQOS p.mine = 'p' end
+            function c:onSubscribe(l) kept.listener, kept.parameters, kept.sending = l, l.parameters, l.videoQOS l.mine = 'l' end
+            function c:onJoinGroup(g) kept.group, kept.members = g, g.members g.mine = 'g' end
+         end
+         function onManage()
+            local k, p, l, g = kept, kept.publication, kept.listener, kept.group
+            NOTE(p.name, p.running, p.listeners, p.publisherId, p.lastTime, p.properties, ' ', p.mine)
+            NOTE(l.publication, l.client, l.id, l.receiveAudio, l.audioQOS, l.parameters, ' ', l.mine)
+            NOTE(g.id, g.rawId, g.members, g.count, ' ', g.mine, ' ', #g, #k.members, #k.listeners)
+            for _, o in ipairs { k.listeners, g, k.members } do for key in pairs(o) do NOTE('none') end end
+            NOTE(k.properties.a, k.parameters.b, ' ', k.qos.latency, k.media.byteRate, k.sending.lostRate)
+            p:pushAudio('a', 1) p:pushData('x') p:writeProperties {} p:flush() p:close() g:size() l.receiveAudio = true
+            NOTE('end')
+         end",
+    );
+    let info = ClientInfo { query: "a=1".into(), ..node.client(1) };
+    node.engine.connect(info).unwrap();
+    node.publish(1, 5, "s").unwrap();
+    let info = ListenerInfo { query: "b=2".into(), ..node.listener(6, 1, "s") };
+    node.engine.subscribe(info, None).unwrap();
+    node.engine.join_group(ClientId(1), [7; 32]);
+    node.engine.unjoin_group(ClientId(1), [7; 32]);
+    node.engine.unsubscribe(ListenerId(6));
+    node.engine.unpublish(PublicationId(5));
+    node.engine.disconnect(ClientId(1));
+    node.quiet();
+    node.engine.tick();
+    let nil = |count| "(null)".repeat(count);
+    assert_eq!(
+        node.notes(),
+        [
+            format!("{} p", nil(6)),
+            format!("{} l", nil(6)),
+            format!("{} g 000", nil(4)),
+            "12 000".to_owned(),
+            "end".to_owned(),
+        ]
+    );
+    // A publication may be closed more than once (PUB-05).
+    let errors = node.errors();
+    assert_eq!(errors.len(), 6, "{errors:#?}");
+    assert!(errors.iter().all(|line| line.ends_with("on an object that has ended")), "{errors:#?}");
 }
 
 #[test]
