@@ -17,7 +17,7 @@ use crate::host::{
     ClientId, ClientStats, Format, Host, ListenerId, LogLevel, MediaQos, PublicationId,
 };
 use crate::raw::Runs;
-use crate::value::to_amf::Marks;
+use crate::value::walk::Marks;
 
 /// Stack that must be left when a C function of Lua, or one of ours, may call a script function:
 /// `string.gsub` takes 9 kB, loading an application in a debug build some 50 kB. LuaJIT itself
@@ -50,6 +50,8 @@ pub(crate) struct Hooks {
     pub(crate) dom: Table,
     /// Runs the reader of an externalizable object (BIO-01).
     pub(crate) read_external: Function,
+    /// Has room for one element: how values go from the stack to handles and back.
+    pub(crate) exchange: Table,
 }
 
 /// What Rust keeps of a client.

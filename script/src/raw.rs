@@ -1,4 +1,5 @@
-//! The unsafe steps of this crate: making the Lua state, and interrupting it from outside.
+//! The unsafe steps of this crate but those of conversions (`value/stack.rs`): making the Lua state,
+//! and interrupting it from outside.
 //!
 //! # How a script is interrupted
 //! LuaJIT allows `lua_sethook` at any time from a signal handler on the state's own thread (its

@@ -308,3 +308,25 @@ fn mon_21_split() {
     let expected = ["a|b 2", "a| |b 3", "a||b 3", "a|b 2", "a|b|c 3", " 1", " 0", "abc 1", " 1"];
     assert_eq!(node.notes(), expected);
 }
+
+#[test]
+fn cnv_14_tables_beyond_the_places_of_the_stack_are_referred_to() {
+    let node = Node::root(
+        "local first, list = { 'first' }, {}
+         list.first, list.last = first, { 'last' }
+         for i = 1, 20000 do list[i] = { i, { [first] = list.last, __size = 1 }, first } end
+         for _, name in ipairs { 'toAMF', 'toAMF0' } do
+             local read = mona:fromAMF(mona[name](mona, list))
+             local right = 0
+             for i = 1, 20000 do
+                 local row = read[i]
+                 if row[1] == i and row[3] == read[1][3] and row[2][row[3]] == read[1][2][row[3]] then
+                     right = right + 1
+                 end
+             end
+             NOTE(#read, ' ', read.first[1], ' ', read.last[1], ' ', right)
+         end",
+    );
+    let row = "20000 first last 20000";
+    assert_eq!(node.notes(), [row, row]);
+}

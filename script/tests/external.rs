@@ -194,3 +194,50 @@ fn evt_06_and_cnv_08_typed_objects_get_methods() {
     assert_eq!(node.answer(1, "pet", &[Value::Object(cat)]), [text("Tom!")]);
     node.quiet();
 }
+
+#[test]
+fn bio_01_a_writer_may_change_the_tables_that_are_written() {
+    let code = "
+        local list = {}
+        local function write(self, writer)
+            if list.k1 then
+                for i = 1, 40 do list['k' .. i] = nil end
+                for i = 1, 4000 do list['n' .. i] = i end
+                collectgarbage()
+            end
+        end
+        for i = 1, 40 do list['k' .. i] = { __type = 'T', __writeExternal = write } end
+        NOTE(mona:toAMF(list) or 'nothing')
+        NOTE(mona:toJSON({ 'goes on' }))";
+    let node = Node::root(code);
+    let notes = node.notes();
+    assert_eq!(notes.last().map(String::as_str), Some("[[\"goes on\"]]"));
+    // Whether the present key is still found is up to Lua's tables.
+    let errors = node.errors();
+    assert!(errors.len() <= 1, "{errors:?}");
+    for error in &errors {
+        assert!(error.contains("a table was changed while it was written"), "{error}");
+    }
+    assert_eq!(notes[0] == "nothing", !errors.is_empty());
+}
+
+#[test]
+fn bio_01_tables_that_writers_make_are_never_taken_for_each_other() {
+    let node = Node::root(
+        "local n, list = 0, {}
+         local function write(self, writer)
+             n = n + 1
+             writer:writeAMF({ number = n })
+             collectgarbage()
+         end
+         for i = 1, 200 do list[i] = { __type = 'T', __writeExternal = write } end
+         function onTypedObject(type, object)
+             function object:__readExternal(reader) self.inner = reader:readAMF(1) end
+         end
+         local read, right = mona:fromAMF(mona:toAMF(list)), 0
+         for i = 1, 200 do if read[i].inner.number == i then right = right + 1 end end
+         NOTE(right)",
+    );
+    assert_eq!(node.notes(), ["200"]);
+    node.quiet();
+}

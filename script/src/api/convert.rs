@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::core::Core;
 use crate::dispatch::Context;
 use crate::host::{Format, LogLevel};
+use crate::value::stack::Stack;
 use crate::value::to_dom::{DomError, document, is_document};
 
 /// Bytes of one dump; the rest is cut. Ten thousand lines.
@@ -31,7 +32,7 @@ impl Core {
             |core, lua, (format, label, values): (LuaString, LuaString, Variadic<Value>)| {
                 let format = format_of(&format.as_bytes());
                 if format == Format::Xml
-                    && let Some(written) = dom(&values)?
+                    && let Some(written) = core.dom(lua, &values)?
                 {
                     return Ok(match written {
                         Ok(text) => (Some(lua.create_string(text)?), None),
@@ -39,7 +40,7 @@ impl Core {
                     });
                 }
                 let label = label.to_string_lossy();
-                let text = core.encode(lua, &label, format, None, &values)?;
+                let text = core.encode(lua, &label, format, None, values)?;
                 Ok((Some(lua.create_string(text)?), None))
             },
         )?;
@@ -109,7 +110,7 @@ impl Core {
         label: &str,
         values: &[Value],
     ) -> mlua::Result<Option<Vec<u8>>> {
-        Ok(match dom(values)? {
+        Ok(match self.dom(lua, values)? {
             Some(Err(problem)) => {
                 self.log_here(lua, LogLevel::Error, format!("{label}: {problem}").as_bytes());
                 Some(Vec::new())
@@ -118,23 +119,28 @@ impl Core {
             None => None,
         })
     }
-}
 
-/// The text of the only value, or what is wrong with it, when it has the shape of a document
-/// (CNV-33).
-fn dom(values: &[Value]) -> mlua::Result<Option<Result<Vec<u8>, String>>> {
-    let [value @ Value::Table(table)] = values else { return Ok(None) };
-    if !is_document(value)? {
-        return Ok(None);
+    /// The text of the only value, or what is wrong with it, when it has the shape of a document
+    /// (CNV-33).
+    fn dom(&self, lua: &Lua, values: &[Value]) -> mlua::Result<Option<Result<Vec<u8>, String>>> {
+        let ([Value::Table(table)], Some(hooks)) = (values, self.hooks.get()) else {
+            return Ok(None);
+        };
+        Stack::run(lua, &hooks.exchange, table, |stack| {
+            let table = stack.argument(0);
+            if !is_document(stack, table)? {
+                return Ok(None);
+            }
+            let document = match document(stack, table) {
+                Ok(document) => document,
+                Err(DomError::Shape(problem)) => return Ok(Some(Err(problem))),
+                Err(DomError::Lua(error)) => return Err(error),
+            };
+            let mut text = Vec::new();
+            let written = document.write(&mut text).map_err(|error| error.to_string());
+            Ok(Some(written.map(|()| text)))
+        })?
     }
-    let document = match document(table) {
-        Ok(document) => document,
-        Err(DomError::Shape(problem)) => return Ok(Some(Err(problem))),
-        Err(DomError::Lua(error)) => return Err(error),
-    };
-    let mut text = Vec::new();
-    let written = document.write(&mut text).map_err(|error| error.to_string());
-    Ok(Some(written.map(|()| text)))
 }
 
 fn digest(lua: &Lua, name: &[u8], text: &[u8]) -> mlua::Result<LuaString> {

@@ -5,17 +5,17 @@ use mlua::{LuaString, MultiValue, Value, Variadic};
 use crate::core::Core;
 use crate::host::LogLevel;
 use crate::value::from_amf::{self, Amf};
-use crate::value::to_amf::Amf0Style;
+use crate::value::walk::Amf0Style;
 
 impl Core {
     pub(crate) fn add_mona_natives(&self) -> mlua::Result<()> {
         self.native("now", |core, _, ()| Ok(core.host.epoch_ms() as f64))?;
         self.native("to_amf", |core, lua, values: Variadic<Value>| {
-            let bytes = core.encode_amf0(lua, "mona:toAMF", Amf0Style::Auto, &[], &values)?;
+            let bytes = core.encode_amf0(lua, "mona:toAMF", Amf0Style::Auto, &[], values)?;
             lua.create_string(bytes).map(Some)
         })?;
         self.native("to_amf0", |core, lua, values: Variadic<Value>| {
-            let bytes = core.encode_amf0(lua, "mona:toAMF0", Amf0Style::Plain, &[], &values)?;
+            let bytes = core.encode_amf0(lua, "mona:toAMF0", Amf0Style::Plain, &[], values)?;
             lua.create_string(bytes).map(Some)
         })?;
         self.native("from_amf", |core, lua, (app, data): (LuaString, LuaString)| {

@@ -9,7 +9,7 @@ use crate::api::writer::copy;
 use crate::core::{Core, Garbage};
 use crate::dispatch::Context;
 use crate::host::{Format, ListenerId, LogLevel, PublicationId, PublishError, Watch};
-use crate::value::to_amf::Amf0Style;
+use crate::value::walk::Amf0Style;
 
 /// Milliseconds of a media clock wrap here: 32 bits, as in RTMP.
 const CLOCK: f64 = 4_294_967_296.0;
@@ -82,7 +82,7 @@ impl Core {
                     b"amf0" => Amf0Style::Plain,
                     _ => Amf0Style::Auto,
                 };
-                let message = core.encode_amf0(lua, "publication:pushData", style, &[], &values)?;
+                let message = core.encode_amf0(lua, "publication:pushData", style, &[], values)?;
                 core.push(lua, id, MediaKind::Data, 0.0, message.into());
                 Ok(())
             },
@@ -101,7 +101,7 @@ impl Core {
                     Ok(values) => {
                         let style = Amf0Style::Auto;
                         let label = label.as_deref().unwrap_or("publication:pushData");
-                        let message = core.encode_amf0(lua, label, style, &[], &values)?;
+                        let message = core.encode_amf0(lua, label, style, &[], values.into())?;
                         core.push(lua, id, MediaKind::Data, 0.0, message.into());
                         Ok(true)
                     }

@@ -5,7 +5,7 @@ use ramona_amf::Amf3Encoder;
 
 use crate::core::Core;
 use crate::host::{LogLevel, SendOutcome, ServerId};
-use crate::value::to_amf::{Amf0Style, Walk};
+use crate::value::walk::{Amf0Style, Walk};
 
 /// Room that the message buffer keeps between calls; what a larger message needed is given back.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -14,7 +14,7 @@ impl Core {
     pub(crate) fn add_server_natives(&self) -> mlua::Result<()> {
         self.native("send", |core, lua, (id, name, values): (u64, LuaString, Variadic<Value>)| {
             let mut message = core.scratch.take();
-            let result = core.encode_amf3(lua, "server:send", &values, &mut message);
+            let result = core.encode_amf3(lua, "server:send", values, &mut message);
             if result.is_ok() {
                 core.send(lua, id, &name.as_bytes(), &message);
             }
@@ -25,7 +25,7 @@ impl Core {
             "broadcast",
             |core, lua, (ids, name, values): (Table, LuaString, Variadic<Value>)| {
                 let mut message = core.scratch.take();
-                let result = core.encode_amf3(lua, "servers:broadcast", &values, &mut message);
+                let result = core.encode_amf3(lua, "servers:broadcast", values, &mut message);
                 if result.is_ok() {
                     for id in ids.sequence_values::<u64>() {
                         core.send(lua, id?, &name.as_bytes(), &message);
@@ -46,16 +46,16 @@ impl Core {
         &self,
         lua: &Lua,
         label: &str,
-        values: &[Value],
+        values: Variadic<Value>,
         out: &mut Vec<u8>,
     ) -> mlua::Result<()> {
         out.clear();
         let Some(marks) = self.marks.get() else { return Ok(()) };
         let mut walk = Walk::new(marks, Amf0Style::Auto);
         let mut encoder = Amf3Encoder::new(out);
-        for value in values {
-            walk.amf3(&mut encoder, value, 0)?;
-        }
+        walk.values(lua, values, &mut encoder, Walk::amf3_scalar, |walk, stack, out, value| {
+            walk.amf3(stack, out, value, 0)
+        })?;
         self.warn_notes(lua, label, &walk);
         Ok(())
     }

@@ -7,7 +7,7 @@ use ramona_formats::{Encoder, JsonEncoder, QueryEncoder, XmlArrayEncoder, XmlRpc
 
 use crate::core::Core;
 use crate::host::{ClientId, ClientMessage, Format, LogLevel};
-use crate::value::to_amf::{Amf0Style, Walk};
+use crate::value::walk::{Amf0Style, Walk};
 
 impl Core {
     pub(crate) fn add_writer_natives(&self) -> mlua::Result<()> {
@@ -25,7 +25,7 @@ impl Core {
                 let (client, name) = (ClientId(id), copy(&name));
                 let (format, is_flash) = core.format_of(client);
                 let first = (!is_flash).then_some(&name[..]);
-                let args = core.encode(lua, "writer:writeInvocation", format, first, &values)?;
+                let args = core.encode(lua, "writer:writeInvocation", format, first, values)?;
                 let message = ClientMessage::Invocation { name, args: args.into(), format };
                 core.write(client, flow, reliable, message);
                 Ok(())
@@ -36,7 +36,7 @@ impl Core {
             |core, lua, (id, flow, reliable, values): (u64, Option<u32>, bool, Variadic<Value>)| {
                 let client = ClientId(id);
                 let (format, _) = core.format_of(client);
-                let values = core.encode(lua, "writer:writeMessage", format, None, &values)?;
+                let values = core.encode(lua, "writer:writeMessage", format, None, values)?;
                 let message = ClientMessage::Message { values: values.into(), format };
                 core.write(client, flow, reliable, message);
                 Ok(())
@@ -113,7 +113,7 @@ impl Core {
         label: &str,
         format: Format,
         first: Option<&[u8]>,
-        values: &[Value],
+        values: Variadic<Value>,
     ) -> mlua::Result<Vec<u8>> {
         let mut out = Vec::new();
         match format {
@@ -137,7 +137,7 @@ impl Core {
             }
             Format::Xml => {
                 if first.is_none()
-                    && let Some(text) = self.encode_dom(lua, label, values)?
+                    && let Some(text) = self.encode_dom(lua, label, &values)?
                 {
                     return Ok(text);
                 }
@@ -153,7 +153,7 @@ impl Core {
             Format::Raw => {
                 out.extend_from_slice(first.unwrap_or_default());
                 let mut skipped = 0;
-                for value in values {
+                for value in values.iter() {
                     match value {
                         Value::String(text) => out.extend_from_slice(&text.as_bytes()),
                         Value::Integer(number) => {
@@ -181,16 +181,14 @@ impl Core {
         label: &str,
         encoder: &mut impl Encoder,
         first: Option<&[u8]>,
-        values: &[Value],
+        values: Variadic<Value>,
     ) -> mlua::Result<()> {
         let Some(marks) = self.marks.get() else { return Ok(()) };
         let mut walk = Walk::without_references(marks, Amf0Style::Auto);
         if let Some(first) = first {
             encoder.string(first);
         }
-        for value in values {
-            walk.text(encoder, value)?;
-        }
+        walk.values(lua, values, encoder, Walk::text_scalar, Walk::text)?;
         self.warn_notes(lua, label, &walk);
         Ok(())
     }
@@ -202,15 +200,13 @@ impl Core {
         label: &str,
         style: Amf0Style,
         before: &[u8],
-        values: &[Value],
+        values: Variadic<Value>,
     ) -> mlua::Result<Vec<u8>> {
         let mut out = before.to_vec();
         let Some(marks) = self.marks.get() else { return Ok(out) };
         let mut walk = Walk::new(marks, style);
         let mut encoder = Amf0Encoder::new(&mut out);
-        for value in values {
-            walk.amf0(&mut encoder, value)?;
-        }
+        walk.values(lua, values, &mut encoder, Walk::amf0_scalar, Walk::amf0)?;
         self.warn_notes(lua, label, &walk);
         Ok(out)
     }
@@ -220,7 +216,7 @@ impl Core {
         let mut out = Vec::new();
         let Some(marks) = self.marks.get() else { return Ok(out) };
         let mut walk = Walk::without_references(marks, Amf0Style::Auto);
-        walk.amf0_members(&mut Amf0Encoder::new(&mut out), table)?;
+        walk.amf0_members(lua, &mut Amf0Encoder::new(&mut out), table)?;
         self.warn_notes(lua, "onConnection", &walk);
         Ok(out)
     }

@@ -204,8 +204,8 @@ impl Engine {
         } else if results.is_empty() {
             CallOutcome::Nothing
         } else {
-            let values = results.into_vec();
-            let bytes = self.core.encode(&self.lua, "return", format, None, &values)?.into();
+            let values = results.into_iter().collect();
+            let bytes = self.core.encode(&self.lua, "return", format, None, values)?.into();
             if format == Format::Raw { CallOutcome::Raw(bytes) } else { CallOutcome::Values(bytes) }
         };
         self.core.done(&format!("client:{label}"), ran, started);

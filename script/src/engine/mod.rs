@@ -25,7 +25,7 @@ use crate::host::*;
 use crate::log::PRELUDE as PRELUDE_PREFIX;
 use crate::object::{names_table, typed_list};
 use crate::value::text::typed_value;
-use crate::value::to_amf::Marks;
+use crate::value::walk::Marks;
 use crate::watch::Interrupter;
 
 /// The script side of one node. It stays on the thread that made it.
@@ -80,7 +80,9 @@ impl Engine {
             Ok(())
         })?;
         let events: Table = shared.raw_get("events")?;
+        let exchange = lua.create_table_with_capacity(1, 0)?;
         let hooks = Hooks {
+            exchange: exchange.clone(),
             date: shared.raw_get("date")?,
             collect: shared.raw_get("collect")?,
             typed: events.raw_get("typed")?,
@@ -89,7 +91,7 @@ impl Engine {
             shared: shared.clone(),
         };
         // Both are empty until here.
-        let _ = core.marks.set(Marks::new(&lua, engine_metas, &shared)?);
+        let _ = core.marks.set(Marks::new(engine_metas, &shared, exchange)?);
         let _ = core.hooks.set(hooks);
         let new_view: Function = shared.raw_get("new_view")?;
         let environment: Vec<(Vec<u8>, Vec<u8>)> = std::env::vars_os()

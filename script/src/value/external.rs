@@ -5,18 +5,19 @@ use std::cell::RefCell;
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value};
 use ramona_amf::{Amf3Encoder, DecodeError, ExternalBody};
 
-use super::from_amf::{Error, MAX_VALUES, Node, Tables};
-use super::to_amf::Walk;
-use crate::core::{Core, Hooks};
+use super::from_amf::MAX_VALUES;
+use super::stack::{Item, Slot, Stack};
+use super::tables::{Error, Handle, Tables};
+use super::walk::Walk;
+use crate::core::Core;
 
 /// Runs the script's reader over the body of an object.
 pub(super) fn read(
-    tables: &mut Tables<'_>,
-    hooks: &Hooks,
+    tables: &mut Tables<'_, '_>,
     object: Table,
-    body: &mut ExternalBody<'_, '_, Node>,
+    body: &mut ExternalBody<'_, '_, Handle>,
 ) -> Result<(), Error> {
-    let lua = tables.lua();
+    let (lua, hooks) = (tables.lua(), tables.hooks());
     let name = lua.create_string(body.type_name())?;
     // What stopped the reader, which it may have caught.
     let failure = RefCell::new(None);
@@ -46,20 +47,22 @@ pub(super) fn read(
 
 fn item(
     lua: &Lua,
-    tables: &mut Tables<'_>,
-    body: &mut ExternalBody<'_, '_, Node>,
+    tables: &mut Tables<'_, '_>,
+    body: &mut ExternalBody<'_, '_, Handle>,
     kind: &[u8],
     count: Option<f64>,
 ) -> Result<MultiValue, Error> {
     // Saturating: a count beyond the body is truncation.
     let count = count.unwrap_or(0.0).max(0.0) as usize;
     if kind == b"amf" {
-        let mut values = Vec::new();
-        for _ in 0..count.min(MAX_VALUES) {
-            let node = body.value(tables)?;
-            values.push(tables.value(node)?);
-        }
-        return Ok(MultiValue::from_vec(values));
+        return tables.inside(lua, |tables| {
+            let mut values = Vec::new();
+            for _ in 0..count.min(MAX_VALUES) {
+                let handle = body.value(tables)?;
+                values.push(tables.value(handle)?);
+            }
+            Ok(MultiValue::from_vec(values))
+        })?;
     }
     let value = match kind {
         b"boolean" => Value::Boolean(array::<1>(body)? != [0]),
@@ -80,7 +83,7 @@ fn item(
     Ok(MultiValue::from_vec(vec![value]))
 }
 
-fn array<const N: usize>(body: &mut ExternalBody<'_, '_, Node>) -> Result<[u8; N], DecodeError> {
+fn array<const N: usize>(body: &mut ExternalBody<'_, '_, Handle>) -> Result<[u8; N], DecodeError> {
     let mut bytes = [0; N];
     bytes.copy_from_slice(body.bytes(N)?);
     Ok(bytes)
@@ -90,17 +93,19 @@ impl Walk<'_> {
     /// Writes an object by its own `__writeExternal`; null when that fails.
     pub(super) fn amf3_external(
         &mut self,
+        stack: &mut Stack<'_>,
         out: &mut Amf3Encoder<'_>,
-        table: &Table,
-        name: &LuaString,
+        table: Slot,
+        name: Slot,
         depth: usize,
     ) -> mlua::Result<()> {
-        let parts: Option<Table> = self.write_external().call((table, name))?;
+        let (object, type_name): (Table, LuaString) = (stack.handle(table)?, stack.handle(name)?);
+        let parts: Option<Table> = self.marks.write_external.call((object, type_name))?;
         let Some(parts) = parts else {
             out.null();
             return Ok(());
         };
-        let index = match out.begin_external(&name.as_bytes()) {
+        let index = match out.begin_external(stack.text(name)) {
             Ok(index) => index,
             Err(_) => {
                 self.notes.long += 1;
@@ -108,16 +113,20 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        self.remember3(table, index);
-        for at in 1..=parts.raw_len() {
-            match parts.raw_get::<Value>(at)? {
-                Value::String(bytes) => out.external_bytes(&bytes.as_bytes()),
-                Value::Table(value) => {
-                    let value: Value = value.raw_get(1)?;
-                    self.amf3(out, &value, depth + 1)?;
+        self.amf3.insert(stack.pointer(table), index);
+        let list = stack.push(&parts)?;
+        self.kept.push(parts);
+        for at in 1..=stack.len(list) {
+            let part = stack.push_element(list, at);
+            match stack.item(part) {
+                Item::Text(bytes) => out.external_bytes(bytes),
+                Item::Table => {
+                    let value = stack.push_element(part, 1);
+                    self.amf3(stack, out, value, depth + 1)?;
                 }
                 _ => {}
             }
+            stack.cut(list);
         }
         out.end_external();
         Ok(())

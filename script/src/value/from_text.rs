@@ -4,7 +4,8 @@ use mlua::{Lua, Value};
 use ramona_formats as formats;
 use ramona_formats::{Document, Kind};
 
-use super::from_amf::{MAX_VALUES, Tables, Typed};
+use super::from_amf::MAX_VALUES;
+use super::tables::{Error, Tables, Typed};
 use crate::core::Hooks;
 use crate::host::Format;
 
@@ -38,27 +39,17 @@ pub(crate) fn values(
     values: &mut Vec<Value>,
 ) -> Option<String> {
     let is_dom = document.kind() == Kind::XmlDom;
-    let mut tables = Tables::new(lua, hooks, typed).for_document(is_dom);
-    let mut problem = None;
-    loop {
-        if values.len() >= MAX_VALUES && document.remaining() > 0 {
-            problem = Some(format!("more than {MAX_VALUES} values"));
-            break;
-        }
-        let value = match document.next(&mut tables) {
-            Ok(Some(node)) => tables.value(node).map_err(|error| error.to_string()),
-            Ok(None) => break,
-            Err(error) => Err(error.to_string()),
-        };
-        match value {
-            Ok(value) => values.push(value),
-            Err(error) => {
-                problem = Some(error);
-                break;
+    let result = Tables::run(lua, hooks, typed, is_dom, |tables| -> Result<(), Error> {
+        loop {
+            if values.len() >= MAX_VALUES && document.remaining() > 0 {
+                return Err(Error::TooMany);
             }
+            let Some(handle) = document.next(tables)? else { return Ok(()) };
+            values.push(tables.value(handle)?);
         }
-    }
-    problem.or_else(|| {
+    });
+    let problem = result.unwrap_or_else(|error| Err(error.into())).err();
+    problem.map(|problem| problem.to_string()).or_else(|| {
         let count = document.problem_count();
         let first = document.problems().first()?;
         Some(match count {

@@ -2,35 +2,61 @@
 
 use std::ffi::c_void;
 
-use mlua::{Table, Value};
+use mlua::{Lua, Table};
 use ramona_amf::{Amf0Encoder, MAX_DEPTH};
 
-use super::to_amf::{Amf0Style, Shape, Walk};
+use super::stack::{Item, Slot, Stack};
+use super::walk::{Amf0Style, Shape, Walk};
 
 impl Walk<'_> {
+    /// Writes what is no table.
+    pub(crate) fn amf0_scalar(&mut self, out: &mut Amf0Encoder<'_>, item: Item<'_>) {
+        match item {
+            Item::Nil => out.null(),
+            Item::Boolean(value) => out.boolean(value),
+            Item::Number(value) => out.number(value),
+            Item::Text(value) => {
+                if out.string(value).is_err() {
+                    self.notes.long += 1;
+                    out.null();
+                }
+            }
+            Item::Table | Item::Function | Item::Other => {
+                self.notes.omitted += 1;
+                out.null();
+            }
+        }
+    }
+
     /// Writes one value of an AMF0 message.
     ///
     /// Of [`Amf0Style::Auto`] it is tried as AMF0, for nearly all values are; where it proves to hold
     /// what AMF0 has no form for, the try is taken back. Looking first would go through every table
     /// twice.
-    pub(crate) fn amf0(&mut self, out: &mut Amf0Encoder<'_>, value: &Value) -> mlua::Result<()> {
-        if self.style == Amf0Style::Plain || !matches!(value, Value::Table(_)) {
-            return self.amf0_inner(out, value, 0);
+    pub(crate) fn amf0(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut Amf0Encoder<'_>,
+        value: Slot,
+    ) -> mlua::Result<()> {
+        if self.style == Amf0Style::Plain || stack.item(value) != Item::Table {
+            return self.amf0_inner(stack, out, value, 0);
         }
         let (mark, notes, tables) = (out.mark(), self.notes, self.tables);
-        let ancestors = self.ancestors.len();
+        let (ancestors, top) = (self.ancestors.len(), stack.top());
         self.tried.clear();
-        let tried = self.amf0_inner(out, value, 0);
+        let tried = self.amf0_inner(stack, out, value, 0);
         if !std::mem::take(&mut self.gave_up) {
             return tried;
         }
         out.reset(mark);
+        stack.cut(top);
         (self.notes, self.tables) = (notes, tables);
         self.ancestors.truncate(ancestors);
         for pointer in self.tried.drain(..) {
             self.amf0.remove(&pointer);
         }
-        self.amf3(&mut out.switch_to_amf3(), value, 0)
+        self.amf3(stack, &mut out.switch_to_amf3(), value, 0)
     }
 
     /// The container has this place in the message.
@@ -43,54 +69,49 @@ impl Walk<'_> {
 
     fn amf0_inner(
         &mut self,
+        stack: &mut Stack<'_>,
         out: &mut Amf0Encoder<'_>,
-        value: &Value,
+        value: Slot,
         depth: usize,
     ) -> mlua::Result<()> {
-        match value {
-            Value::Nil => out.null(),
-            Value::Boolean(value) => out.boolean(*value),
-            Value::Integer(value) => out.number(*value as f64),
-            Value::Number(value) => out.number(*value),
-            Value::String(value) => {
-                if out.string(&value.as_bytes()).is_err() {
-                    self.notes.long += 1;
-                    out.null();
-                }
-            }
-            Value::Table(table) if !self.is_engine(table) => {
-                return self.amf0_table(out, table, value, depth);
-            }
-            Value::Table(table) if self.is_view(table) => {
-                let plain = self.plain(table)?;
-                let value = Value::Table(plain.clone());
-                return self.amf0_table(out, &plain, &value, depth);
-            }
-            _ => {
-                self.notes.omitted += 1;
-                out.null();
-            }
+        let item = stack.item(value);
+        if item != Item::Table {
+            self.amf0_scalar(out, item);
+            return Ok(());
         }
-        Ok(())
+        let top = stack.top();
+        let result = match self.written(stack, value)? {
+            Some(table) => self.amf0_table(stack, out, table, depth),
+            None => {
+                self.amf0_scalar(out, Item::Other);
+                Ok(())
+            }
+        };
+        stack.cut(top);
+        result
     }
 
+    /// May leave values on the stack.
     fn amf0_table(
         &mut self,
+        stack: &mut Stack<'_>,
         out: &mut Amf0Encoder<'_>,
-        table: &Table,
-        value: &Value,
+        table: Slot,
         depth: usize,
     ) -> mlua::Result<()> {
-        let pointer = table.to_pointer();
+        let pointer = stack.pointer(table);
         if self.references
             && let Some(Some(index)) = self.amf0.get(&pointer)
         {
             out.reference(*index);
             return Ok(());
         }
-        let shape = self.shape(table)?;
+        let shape = Self::shape(stack, table)?;
         match shape {
-            Shape::Date(ms) => out.date(ms),
+            Shape::Date(ms) => {
+                out.date(ms);
+                return Ok(());
+            }
             Shape::Bytes(_) | Shape::Dictionary | Shape::External(_) | Shape::Array(_, true) => {
                 // Deeper than that it would be null in either version.
                 if self.style == Amf0Style::Auto && depth < MAX_DEPTH {
@@ -98,73 +119,77 @@ impl Walk<'_> {
                     return Err(mlua::Error::RuntimeError(String::new()));
                 }
                 self.notes.switched += 1;
-                self.amf3(&mut out.switch_to_amf3(), value, depth)?;
+                return self.amf3(stack, &mut out.switch_to_amf3(), table, depth);
             }
-            _ if !self.enter(pointer, depth) => out.null(),
-            Shape::Array(len, false) => {
-                match out.begin_strict_array(len) {
-                    Ok(index) => self.remember0(pointer, index),
-                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
-                };
-                for index in 1..=len {
-                    let element: Value = table.raw_get(index)?;
-                    self.amf0_inner(out, &element, depth + 1)?;
+            _ if !self.enter(pointer, depth) => {
+                out.null();
+                return Ok(());
+            }
+            Shape::Array(..) | Shape::Empty => {
+                let len = if let Shape::Array(len, _) = shape { len } else { 0 };
+                if let Ok(index) = out.begin_strict_array(len) {
+                    self.remember0(pointer, index);
+                    for index in 1..=len {
+                        let element = stack.push_element(table, index);
+                        self.amf0_inner(stack, out, element, depth + 1)?;
+                        stack.drop_last(element);
+                    }
+                    out.end_strict_array();
+                } else {
+                    self.notes.long += 1;
+                    out.null();
                 }
-                out.end_strict_array();
-                self.ancestors.pop();
-            }
-            Shape::Empty => {
-                match out.begin_strict_array(0) {
-                    Ok(index) => self.remember0(pointer, index),
-                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
-                };
-                out.end_strict_array();
-                self.ancestors.pop();
             }
             Shape::Typed(_) | Shape::Object => {
-                let begun = match &shape {
-                    Shape::Typed(name) => out.begin_object(Some(&name.as_bytes())),
+                let begun = match shape {
+                    Shape::Typed(name) => out.begin_object(Some(stack.text(name))),
                     _ => out.begin_object(None),
                 };
-                match begun {
-                    Ok(index) => self.remember0(pointer, index),
-                    Err(error) => return self.leave(error, |walk| walk.null0(out)),
-                };
-                self.members(table, None, |walk, key, value| {
-                    if out.key(key).is_ok() {
-                        return walk.amf0_inner(out, value, depth + 1);
-                    }
-                    walk.notes.keys += 1;
-                    Ok(())
-                })?;
-                out.end_object();
-                self.ancestors.pop();
+                if let Ok(index) = begun {
+                    self.remember0(pointer, index);
+                    self.members(
+                        stack,
+                        out,
+                        table,
+                        None,
+                        Self::key0,
+                        |walk, stack, out, value| walk.amf0_inner(stack, out, value, depth + 1),
+                    )?;
+                    out.end_object();
+                } else {
+                    self.notes.long += 1;
+                    out.null();
+                }
             }
         }
+        self.ancestors.pop();
         Ok(())
     }
 
-    fn null0(&mut self, out: &mut Amf0Encoder<'_>) {
-        out.null();
+    fn key0(&mut self, out: &mut Amf0Encoder<'_>, key: &[u8]) -> bool {
+        let written = out.key(key).is_ok();
+        self.notes.keys += usize::from(!written);
+        written
     }
 
     /// Writes the string keys of a table as members of an object that somebody else wrote: key
     /// and value, without begin and end (EVT-03).
     pub(crate) fn amf0_members(
         &mut self,
+        lua: &Lua,
         out: &mut Amf0Encoder<'_>,
         table: &Table,
     ) -> mlua::Result<()> {
-        table.for_each(|key: Value, value: Value| {
-            let Value::String(key) = key else { return Ok(()) };
-            if !self.can_serialize(&value) {
-                self.notes.omitted += 1;
-            } else if out.key(&key.as_bytes()).is_ok() {
-                self.amf0(out, &value)?;
-            } else {
-                self.notes.keys += 1;
-            }
-            Ok(())
+        self.with_table(lua, table, |walk, stack, table| {
+            stack.each(table, |stack, key, value| {
+                let Item::Text(_) = stack.item(key) else { return Ok(()) };
+                if !walk.can_serialize(stack, value) {
+                    walk.notes.omitted += 1;
+                } else if walk.key0(out, stack.text(key)) {
+                    walk.amf0(stack, out, value)?;
+                }
+                Ok(())
+            })
         })
     }
 }

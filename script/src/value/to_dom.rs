@@ -2,21 +2,29 @@
 
 use std::ffi::c_void;
 
-use mlua::{Table, Value};
 use ramona_formats::limits::{MAX_CONTAINERS, MAX_DEPTH};
 use ramona_formats::{XmlDeclaration, XmlDocument, XmlNode};
 
+use super::stack::{Item, Slot, Stack};
+use super::walk::number_text;
+
 /// Whether a value is a document: a table whose sequence holds a table with `__name`.
-pub(crate) fn is_document(value: &Value) -> mlua::Result<bool> {
-    let Value::Table(table) = value else { return Ok(false) };
-    for index in 1..=table.raw_len() {
-        if let Value::Table(child) = table.raw_get::<Value>(index)?
-            && let Value::String(_) = child.raw_get::<Value>("__name")?
-        {
-            return Ok(true);
+pub(crate) fn is_document(stack: &mut Stack<'_>, table: Slot) -> mlua::Result<bool> {
+    let mut found = false;
+    for index in 1..=stack.len(table) {
+        let child = stack.push_element(table, index);
+        if stack.item(child) == Item::Table {
+            stack.each(child, |stack, key, value| {
+                found |= stack.text(key) == b"__name" && matches!(stack.item(value), Item::Text(_));
+                Ok(())
+            })?;
+        }
+        stack.drop_last(child);
+        if found {
+            break;
         }
     }
-    Ok(false)
+    Ok(found)
 }
 
 /// What is wrong with a document, or with Lua.
@@ -37,42 +45,61 @@ fn shape<T>(text: impl Into<String>) -> Result<T, DomError> {
 ///
 /// # Errors
 /// An element without `__name`, one inside itself, too many or too deep.
-pub(crate) fn document(table: &Table) -> Result<XmlDocument, DomError> {
+pub(crate) fn document(stack: &mut Stack<'_>, table: Slot) -> Result<XmlDocument, DomError> {
     let mut walk = Walk::default();
-    let mut document = XmlDocument::default();
-    for (name, value) in fields(table)? {
-        match value {
-            Value::Table(inner) => document
-                .declarations
-                .push(XmlDeclaration { name, attributes: attributes(fields(&inner)?)? }),
-            _ => {
-                let name = String::from_utf8_lossy(&name);
-                return shape(format!("declaration '{name}' is no table"));
-            }
+    let mut declarations = Vec::new();
+    stack.each(table, |stack, name, value| {
+        if let Item::Text(name) = stack.item(name) {
+            let name = name.to_vec();
+            let is_table = stack.item(value) == Item::Table;
+            declarations.push((name, is_table.then(|| fields(stack, value)).transpose()?));
         }
+        Ok(())
+    })?;
+    declarations.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut document = XmlDocument::default();
+    for (name, fields) in declarations {
+        let Some(fields) = fields else {
+            let name = String::from_utf8_lossy(&name);
+            return shape(format!("declaration '{name}' is no table"));
+        };
+        document.declarations.push(XmlDeclaration { name, attributes: attributes(fields)? });
     }
-    document.nodes = walk.children(table)?;
+    document.nodes = walk.children(stack, table)?;
     if !document.nodes.iter().all(|node| matches!(node, XmlNode::Element { .. })) {
         return shape("text outside of the root element");
     }
     Ok(document)
 }
 
+/// String keys of a table and their values as text, or the type of those that have none.
+type Fields = Vec<(Vec<u8>, Result<Vec<u8>, &'static str>)>;
+
 /// Names and values.
 type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn attributes(fields: Vec<(Vec<u8>, Value)>) -> Result<Attributes, DomError> {
-    let mut attributes = Vec::with_capacity(fields.len());
-    for (name, value) in fields {
-        match text(&value) {
-            Some(text) => attributes.push((name, text)),
-            None => {
-                let (name, kind) = (String::from_utf8_lossy(&name), value.type_name());
-                return shape(format!("attribute '{name}' is a {kind}"));
-            }
+/// The fields of a table, by name.
+fn fields(stack: &mut Stack<'_>, table: Slot) -> mlua::Result<Fields> {
+    let mut fields = Vec::new();
+    stack.each(table, |stack, key, value| {
+        if let Item::Text(key) = stack.item(key) {
+            fields.push((key.to_vec(), text(stack, value)));
         }
-    }
-    Ok(attributes)
+        Ok(())
+    })?;
+    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(fields)
+}
+
+fn attributes(fields: Fields) -> Result<Attributes, DomError> {
+    let attribute = |(name, text): (Vec<u8>, Result<_, _>)| match text {
+        Ok(text) => Ok((name, text)),
+        Err(kind) => {
+            let name = String::from_utf8_lossy(&name);
+            shape(format!("attribute '{name}' is a {kind}"))
+        }
+    };
+    fields.into_iter().map(attribute).collect()
 }
 
 #[derive(Default)]
@@ -82,65 +109,64 @@ struct Walk {
 }
 
 impl Walk {
-    fn children(&mut self, table: &Table) -> Result<Vec<XmlNode>, DomError> {
+    fn children(&mut self, stack: &mut Stack<'_>, table: Slot) -> Result<Vec<XmlNode>, DomError> {
         if self.ancestors.len() >= MAX_DEPTH {
             return shape(format!("more than {MAX_DEPTH} elements inside each other"));
         }
-        let pointer = table.to_pointer();
+        let pointer = stack.pointer(table);
         if self.ancestors.contains(&pointer) {
             return shape("an element inside itself");
         }
         self.ancestors.push(pointer);
-        let len = table.raw_len();
         let mut children = Vec::new();
-        for index in 1..=len {
+        for index in 1..=stack.len(table) {
             self.elements += 1;
             if self.elements > MAX_CONTAINERS {
                 return shape(format!("more than {MAX_CONTAINERS} elements and texts"));
             }
-            children.push(match table.raw_get::<Value>(index)? {
-                Value::Table(child) => self.element(&child)?,
-                value => match text(&value) {
-                    Some(text) => XmlNode::Text(text),
-                    None => return shape(format!("a {} inside of an element", value.type_name())),
-                },
+            let child = stack.push_element(table, index);
+            children.push(if stack.item(child) == Item::Table {
+                self.element(stack, child)?
+            } else {
+                match text(stack, child) {
+                    Ok(text) => XmlNode::Text(text),
+                    Err(kind) => return shape(format!("a {kind} inside of an element")),
+                }
             });
+            stack.drop_last(child);
         }
         self.ancestors.pop();
         Ok(children)
     }
 
-    fn element(&mut self, table: &Table) -> Result<XmlNode, DomError> {
-        let mut fields = fields(table)?;
-        let name = fields.iter().position(|(key, _)| key == b"__name");
-        let Some((_, Value::String(name))) = name.map(|at| fields.remove(at)) else {
-            return shape("an element without __name");
-        };
-        let name = name.as_bytes().to_vec();
+    fn element(&mut self, stack: &mut Stack<'_>, table: Slot) -> Result<XmlNode, DomError> {
+        let mut name = None;
+        let mut fields = Fields::new();
+        stack.each(table, |stack, key, value| {
+            match (stack.item(key), stack.item(value)) {
+                (Item::Text(b"__name"), Item::Text(value)) => name = Some(value.to_vec()),
+                (Item::Text(b"__name"), _) => {}
+                (Item::Text(key), _) => fields.push((key.to_vec(), text(stack, value))),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let Some(name) = name else { return shape("an element without __name") };
+        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         let attributes = attributes(fields)?;
-        Ok(XmlNode::Element { name, attributes, children: self.children(table)? })
+        Ok(XmlNode::Element { name, attributes, children: self.children(stack, table)? })
     }
 }
 
-/// String keys of a table and their values, by name.
-fn fields(table: &Table) -> mlua::Result<Vec<(Vec<u8>, Value)>> {
-    let mut fields = Vec::new();
-    table.for_each(|key: Value, value: Value| {
-        if let Value::String(key) = key {
-            fields.push((key.as_bytes().to_vec(), value));
-        }
-        Ok(())
-    })?;
-    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(fields)
-}
-
-fn text(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
-        Value::Number(number) => Some(number.to_string().into_bytes()),
-        Value::Boolean(value) => Some(value.to_string().into_bytes()),
-        _ => None,
-    }
+/// A value as text, or the name of its type.
+fn text(stack: &Stack<'_>, value: Slot) -> Result<Vec<u8>, &'static str> {
+    Ok(match stack.item(value) {
+        Item::Text(text) => text.to_vec(),
+        Item::Number(number) => number_text(number).into_bytes(),
+        Item::Boolean(value) => value.to_string().into_bytes(),
+        Item::Nil => return Err("nil"),
+        Item::Table => return Err("table"),
+        Item::Function => return Err("function"),
+        Item::Other => return Err("userdata"),
+    })
 }

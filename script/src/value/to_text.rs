@@ -1,45 +1,61 @@
 //! Lua to JSON, XML-RPC, XML of 2014 and query strings: the text side of [`Walk`].
 
-use mlua::{LuaString, Table, Value};
 use ramona_formats::{Encoder, WriteError};
 
-use super::to_amf::{Shape, Walk};
+use super::stack::{Item, Slot, Stack};
+use super::walk::{Shape, Walk};
 
 /// Bytes of strings and keys in one text. Shared tables are written each time, so a small table
 /// can stand for any amount; no message of this node is longer.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
 impl Walk<'_> {
-    /// Writes one value of a text.
-    pub(crate) fn text<E: Encoder>(&mut self, out: &mut E, value: &Value) -> mlua::Result<()> {
-        match value {
-            Value::Nil => out.null(),
-            Value::Boolean(value) => out.boolean(*value),
-            Value::Integer(value) => out.number(*value as f64),
-            Value::Number(value) => out.number(*value),
-            Value::String(value) => self.text_bytes(out, value, E::string),
-            Value::Table(table) if !self.is_engine(table) => return self.text_table(out, table),
-            Value::Table(table) if self.is_view(table) => {
-                let plain = self.plain(table)?;
-                return self.text_table(out, &plain);
-            }
-            _ => {
+    /// Writes what is no table.
+    pub(crate) fn text_scalar<E: Encoder>(&mut self, out: &mut E, item: Item<'_>) {
+        match item {
+            Item::Nil => out.null(),
+            Item::Boolean(value) => out.boolean(value),
+            Item::Number(value) => out.number(value),
+            Item::Text(value) => self.text_bytes(out, value, E::string),
+            Item::Table | Item::Function | Item::Other => {
                 self.notes.omitted += 1;
                 out.null();
             }
         }
-        Ok(())
+    }
+
+    /// Writes one value of a text.
+    pub(crate) fn text<E: Encoder>(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut E,
+        value: Slot,
+    ) -> mlua::Result<()> {
+        let item = stack.item(value);
+        if item != Item::Table {
+            self.text_scalar(out, item);
+            return Ok(());
+        }
+        let top = stack.top();
+        let result = match self.written(stack, value)? {
+            Some(table) => self.text_table(stack, out, table),
+            None => {
+                self.text_scalar(out, Item::Other);
+                Ok(())
+            }
+        };
+        stack.cut(top);
+        result
     }
 
     fn text_bytes<E: Encoder>(
         &mut self,
         out: &mut E,
-        value: &LuaString,
+        value: &[u8],
         write: impl FnOnce(&mut E, &[u8]),
     ) {
-        let value = value.as_bytes();
         if self.room(value.len()) {
-            write(out, &value);
+            write(out, value);
         } else {
             self.notes.long += 1;
             out.null();
@@ -51,15 +67,21 @@ impl Walk<'_> {
         self.bytes <= MAX_TEXT_BYTES
     }
 
-    fn text_table<E: Encoder>(&mut self, out: &mut E, table: &Table) -> mlua::Result<()> {
-        let shape = self.shape(table)?;
-        match &shape {
+    /// May leave values on the stack.
+    fn text_table<E: Encoder>(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut E,
+        table: Slot,
+    ) -> mlua::Result<()> {
+        let shape = Self::shape(stack, table)?;
+        match shape {
             Shape::Bytes(bytes) => {
-                self.text_bytes(out, bytes, E::bytes);
+                self.text_bytes(out, stack.text(bytes), E::bytes);
                 return Ok(());
             }
             Shape::Date(ms) => {
-                if out.date(*ms).is_err() {
+                if out.date(ms).is_err() {
                     self.notes.dates += 1;
                     out.null();
                 }
@@ -67,13 +89,13 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        if !self.enter(table.to_pointer(), out.depth()) {
+        if !self.enter(stack.pointer(table), out.depth()) {
             out.null();
             return Ok(());
         }
-        let begun = match &shape {
-            Shape::Array(len, mixed) => out.begin_array(*len, *mixed),
-            Shape::Typed(name) | Shape::External(name) => out.begin_object(Some(&name.as_bytes())),
+        let begun = match shape {
+            Shape::Array(len, mixed) => out.begin_array(len, mixed),
+            Shape::Typed(name) | Shape::External(name) => out.begin_object(Some(stack.text(name))),
             Shape::Empty => out.begin_array(0, false),
             _ => out.begin_object(None),
         };
@@ -86,12 +108,13 @@ impl Walk<'_> {
         match shape {
             Shape::Array(len, mixed) => {
                 if mixed {
-                    self.text_members(out, table, Some(len), false)?;
+                    self.text_members(stack, out, table, Some(len), false)?;
                     out.begin_elements();
                 }
                 for index in 1..=len {
-                    let element: Value = table.raw_get(index)?;
-                    self.text(out, &element)?;
+                    let element = stack.push_element(table, index);
+                    self.text(stack, out, element)?;
+                    stack.drop_last(element);
                 }
                 out.end_array();
             }
@@ -99,7 +122,7 @@ impl Walk<'_> {
             _ => {
                 let is_dictionary = matches!(shape, Shape::Dictionary);
                 self.notes.dictionaries += usize::from(is_dictionary);
-                self.text_members(out, table, None, is_dictionary)?;
+                self.text_members(stack, out, table, None, is_dictionary)?;
                 out.end_object();
             }
         }
@@ -109,27 +132,27 @@ impl Walk<'_> {
 
     fn text_members<E: Encoder>(
         &mut self,
+        stack: &mut Stack<'_>,
         out: &mut E,
-        table: &Table,
+        table: Slot,
         array: Option<usize>,
         is_dictionary: bool,
     ) -> mlua::Result<()> {
-        self.members(table, array, |walk, key, value| {
+        let key = |walk: &mut Self, out: &mut E, key: &[u8]| {
             if is_dictionary && key == b"__size" {
-                return Ok(());
+                return false;
             }
             if !walk.room(key.len()) {
                 walk.notes.long += 1;
-                return Ok(());
+                return false;
             }
-            match out.key(key) {
-                Ok(()) => walk.text(out, value),
-                Err(error) => {
-                    walk.refused(error);
-                    Ok(())
-                }
+            let written = out.key(key);
+            if let Err(error) = written {
+                walk.refused(error);
             }
-        })
+            written.is_ok()
+        };
+        self.members(stack, out, table, array, key, Self::text)
     }
 
     fn refused(&mut self, error: WriteError) {
