@@ -299,6 +299,7 @@ impl Core {
     /// ENV-11: children before their parent.
     pub(crate) fn stop_apps(&self, lua: &Lua) {
         self.apps.borrow_mut().stopping = true;
+        self.call_shared("refused_servers", ());
         let mut running = self.apps.borrow().running();
         running.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
         for path in running {

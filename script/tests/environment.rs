@@ -241,13 +241,19 @@ fn env_09_and_evt_12_a_child_that_is_loaded_again_loses_and_meets_the_servers_al
 #[test]
 fn env_11_children_stop_before_their_parents() {
     let stop = "function onStop(path) NOTE('<', path, '>') end
-                function onServerDisconnection() NOTE('down ', path) end";
+                function onServerDisconnection(s)
+                    NOTE('down ', path, ' ', s.address, ' ', #mona.servers, ' ', tostring(mona.servers(s.address))) s:send('x')
+                end";
     let mut node = Node::new(&[("", stop), ("/a", stop), ("/a/b", stop)]);
     node.connect_to(1, "/a/b").unwrap();
     node.link(1, false).unwrap();
     node.engine.stop();
-    let expected = ["down /a/b", "</a/b>", "down /a", "</a>", "down ", "<>"];
-    assert_eq!(node.notes(), expected);
+    // The servers were refused before.
+    let down = |path: &str| format!("down {path} 192.168.0.1 0 nil");
+    let stop = |path: &str| format!("<{path}>");
+    let expected = ["/a/b", "/a", ""].map(|path| [down(path), stop(path)]);
+    assert_eq!(node.notes(), expected.concat());
+    assert_eq!(node.errors(), vec!["server:send is called on an object that has ended"; 3]);
     node.engine.stop();
     assert!(node.notes().is_empty());
 }

@@ -134,11 +134,21 @@ function events.server_down(id, problem)
 	return ran
 end
 
+-- ENV-11: all servers were refused, before their applications hear of it.
+local refused
+function R.refused_servers()
+	refused = ordered.list(R.server_list)
+	for _, o in ipairs(refused) do
+		ordered.remove(R.server_list, state[o].id)
+		state[o].closing = true
+	end
+end
+
 -- EVT-11 and the first step of ENV-09: one application, every linked server.
 function events.replay(path, name)
 	local f = R.handler(path, name, path ~= "")
 	if not f then return nil end
-	for _, o in ipairs(ordered.list(R.server_list)) do
+	for _, o in ipairs(refused or ordered.list(R.server_list)) do
 		local s = R.get("server", o)
 		if s then
 			local ok, problem = R.invoke(f, name, 0, o)
