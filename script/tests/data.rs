@@ -118,12 +118,26 @@ fn dat_04_a_table_is_copied_and_a_second_one_refused() {
 fn dat_05_nil_removes_a_value_or_a_whole_table() {
     let node = lives(&[
         "data.t = { a = { b = 1 }, c = 2 } data.x = 1 data.keep = 1 local old = data.t data.t = nil data.x = nil data.missing = nil
-         NOTE(old.c, tostring(data.t))",
+         NOTE(old.c, tostring(data.t)) for k in pairs(old) do NOTE(k) end NOTE(#old)",
         "for k, v in pairs(data) do NOTE(k, '=', v) end",
     ]);
     assert_eq!(node.notes(), ["keep=1"]);
     node.quiet();
     assert_eq!(node.host.data.borrow().len(), 1);
+}
+
+#[test]
+fn dat_05_and_gen_07_a_table_that_was_removed_takes_nothing_and_says_so() {
+    let node = Node::root(
+        "data.t = { a = { b = 1 } } local old, inner = data.t, data.t.a data.t = nil
+         old.x = 1 inner.y = { 2 } inner.b = nil data.t = { z = 1 }
+         NOTE(old.x, inner.y, old == data.t, data.t.x, data.t.z) data.copy = old NOTE(data.copy)",
+    );
+    assert_eq!(node.notes(), ["(null)(null)false(null)1", "(null)"]);
+    let gone = |what: &str| format!("data.{what} is called on an object that has ended");
+    let stored = "data: a value of type data cannot be stored".to_owned();
+    assert_eq!(node.errors(), [gone("x"), gone("y"), gone("b"), stored]);
+    assert_eq!(node.host.data.borrow().len(), 2);
 }
 
 #[test]

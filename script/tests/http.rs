@@ -104,6 +104,16 @@ fn cli_39_a_client_without_on_read_is_not_asked() {
     node.file("www/main.lua", "function onManage() if c then c.onRead = print end end");
     node.tick();
     assert!(!stats.reads.load(Relaxed), "the old global is gone");
+    // A client that left may be given anything (GEN-07).
+    let mut gone = Node::root(
+        "function onConnection(client) c = client end
+         function onManage() c.onRead = print NOTE(c.onRead == print) end",
+    );
+    gone.connect(1).unwrap();
+    gone.engine.disconnect(ClientId(1));
+    gone.tick();
+    assert_eq!(gone.notes(), ["true"]);
+    gone.quiet();
     let mut node = visitor("function onConnection(client) function client:onRead() end end");
     let info = ClientInfo { protocol: "HTTP", ..node.client(2) };
     let stats = info.stats.clone();

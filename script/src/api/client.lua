@@ -42,7 +42,7 @@ R.class("client", {
 	},
 	-- Files are served without asking a script that does not want to be asked (CLI-39).
 	assign = function(s, _, key)
-		if key == "onRead" then native.client_reads(s.id) end
+		if key == "onRead" and not s.dead then native.client_reads(s.id) end
 	end,
 	-- CLI-11, CLI-12.
 	dynamic = function(s, key)

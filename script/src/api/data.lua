@@ -157,6 +157,11 @@ local function grow(node, key, planned, changes)
 end
 
 local function assign(s, _, key, value)
+	-- A table that is gone from the tree (GEN-07).
+	if s.dead then
+		R.gone("data." .. tostring(key))
+		return true
+	end
 	local name = key_text(key)
 	if not name then
 		refuse("a key of type " .. type(key) .. " cannot be stored")
