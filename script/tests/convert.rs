@@ -133,6 +133,24 @@ fn itr_08_and_cnv_09_configurations_and_properties_are_objects_in_messages() {
 }
 
 #[test]
+fn dat_01_and_cnv_09_persistent_tables_are_tables_in_messages() {
+    let (node, notes) = run(
+        "data.users = { Ann = { score = 5, on = true }, list = { 'a', { 1 }, false } } data.list = { 'x', 'y', k = 'z', [5] = 'far', ['01'] = 'no' }
+         local back = mona:fromJSON(mona:toJSON(data.users))
+         NOTE(back.Ann.score == '5', back.Ann.on, #back.list, back.list[1], back.list[2][1], back.list[3])
+         local amf = mona:fromAMF(mona:toAMF({ all = data }))
+         NOTE(#amf.all.list, amf.all.list.k, amf.all.list['5'], amf.all.list['01'], ' ', amf.all.users.Ann.score)
+         NOTE(mona:toJSON(data.list[1], data.users.list)) NOTE(mona:toQuery(data.users.Ann))
+         local gone = data.users data.users = nil NOTE(mona:toJSON(gone))",
+    );
+    let json = r#"["x",["a",["1"],false]]"#;
+    assert_eq!(notes[..3], ["truetrue3a1false", "2zfarno 5", json]);
+    assert!(["score=5&on=true", "on=true&score=5"].contains(&notes[3].as_str()), "{notes:?}");
+    assert_eq!(notes[4], "[[]]");
+    node.quiet();
+}
+
+#[test]
 fn cnv_07_and_08_dictionaries_and_types_in_text() {
     let (node, notes) = run("NOTE(mona:toJSON({__size = 1, a = 'x'}))
          NOTE(mona:toXMLRPC({__size = 1, a = true}))

@@ -258,6 +258,33 @@ function R.app_data(app)
 	return node and object(node) or app.data
 end
 
+local function plain(node)
+	local copy, n = {}, 0
+	local function put_plain(key, value)
+		if is_node(value) then value = plain(value) end
+		copy[key] = value
+	end
+	while true do
+		local value = ordered.get(node.entries, tostring(n + 1))
+		if value == nil then break end
+		n = n + 1
+		put_plain(n, value)
+	end
+	for i = 1, node.entries.last do
+		local key = node.entries.keys[i]
+		local index = key ~= nil and tonumber(key)
+		local in_list = index and index >= 1 and index <= n and tostring(index) == key
+		if key ~= nil and not in_list then put_plain(key, node.entries.values[i]) end
+	end
+	return copy
+end
+
+-- A copy in plain tables, what a message carries: a list where `ipairs` finds one (ITR-10).
+function R.data_plain(s)
+	local node = not s.dead and node_of(s)
+	return node and plain(node) or {}
+end
+
 -- An entry from the disk (DAT-07): the parts of its key, and a text, or false for a table.
 function R.events.load_data(parts, value)
 	local node, last = root, parts[#parts]

@@ -111,6 +111,7 @@ local DEEPEST = 16
 -- A copy in plain tables, nested as its keys are by their dots: what a message carries of a view.
 function R.view_plain(view)
 	local s = R.state[view]
+	if s.class == "data" then return R.data_plain(s) end
 	local plain = {}
 	for _, name in ipairs(s.keys) do
 		local at, rest = plain, name

@@ -23,8 +23,9 @@ pub(crate) struct Marks {
     pub(super) write_external: Function,
     /// Metatables of engine objects and environments, which cannot be serialized (GEN-19).
     engine: HashSet<*const c_void>,
-    /// The one of them that views have: configurations, parameters, properties.
-    view: *const c_void,
+    /// Those among them whose objects are written as plain tables: views (configurations, parameters,
+    /// properties) and persistent tables.
+    views: [*const c_void; 2],
     /// A view as plain tables.
     view_plain: Function,
     exchange: Table,
@@ -36,11 +37,12 @@ impl Marks {
         shared: &Table,
         exchange: Table,
     ) -> mlua::Result<Self> {
-        let view: Table = shared.raw_get::<Table>("metas")?.raw_get("view")?;
+        let metas: Table = shared.raw_get("metas")?;
+        let meta = |class: &str| metas.raw_get::<Table>(class).map(|meta| meta.to_pointer());
         Ok(Self {
             write_external: shared.raw_get("write_external")?,
             view_plain: shared.raw_get("view_plain")?,
-            view: view.to_pointer(),
+            views: [meta("view")?, meta("data")?],
             engine,
             exchange,
         })
@@ -191,7 +193,7 @@ impl<'m> Walk<'m> {
     }
 
     /// The table that is written for one: itself, plain tables for a view (configurations,
-    /// parameters, properties), nothing for an engine object.
+    /// parameters, properties, `data`), nothing for another engine object.
     #[inline]
     pub(super) fn written(
         &mut self,
@@ -202,7 +204,7 @@ impl<'m> Walk<'m> {
         if meta.is_null() || !self.marks.engine.contains(&meta) {
             return Ok(Some(table));
         }
-        if meta != self.marks.view {
+        if !self.marks.views.contains(&meta) {
             return Ok(None);
         }
         // The same ones each time.
@@ -223,7 +225,9 @@ impl<'m> Walk<'m> {
         match stack.item(value) {
             Item::Table => {
                 let meta = stack.metatable(value);
-                meta.is_null() || !self.marks.engine.contains(&meta) || meta == self.marks.view
+                meta.is_null()
+                    || !self.marks.engine.contains(&meta)
+                    || self.marks.views.contains(&meta)
             }
             Item::Function | Item::Other => false,
             _ => true,
