@@ -269,6 +269,72 @@ fn odd_arguments_to_every_method_never_raise_and_never_panic() {
 }
 
 #[test]
+fn gen_07_nothing_that_is_done_with_what_ended_raises() {
+    // Every built-in name, as method, field to read and field to set.
+    let names: Vec<&str> =
+        include_str!("../src/api/names.rs").split('"').skip(1).step_by(2).collect();
+    let mut node = Node::root(&format!(
+        "local names = {{ '{}' }}
+         local odd = {{ nil, true, 0/0, -1, 1e300, '', 'x', {{}}, print, coroutine.create(print), mona.servers }}
+         kept = {{}}
+         function onConnection(c)
+            kept = {{ c, c.writer, c.writer.qos, c.properties, c.parameters }}
+            local function keep(o) kept[#kept + 1] = o end
+            function c:onPublish(p) keep(p) keep(p.listeners) keep(p.audioQOS) end
+            function c:onSubscribe(l) keep(l) keep(l.parameters) keep(l.videoQOS) end
+            function c:onJoinGroup(g) keep(g) keep(g.members) end
+            local member, own = mona:join(('g'):rep(32), ('p'):rep(32)), mona:publish('own')
+            keep(member) keep(own) member:release() own:close()
+            data.t = {{ a = {{}} }} keep(data.t) keep(data.t.a) data.t = nil
+         end
+         function onServerConnection(s) kept[#kept + 1] = s kept[#kept + 1] = s.configs end
+         function onManage()
+            local done = 0
+            for _, o in ipairs(kept) do
+                for _, name in ipairs(names) do
+                    local ok, f = pcall(function() return o[name] end)
+                    if not ok then NOTE(name, ' read: ', f) end
+                    for i = 1, 11 do
+                        if type(f) == 'function' and not name:find('^on') then
+                            local ok, problem = pcall(f, o, odd[i], odd[12 - i]) done = done + 1
+                            if not ok then NOTE(name, ' called: ', problem) end
+                        end
+                        local ok, problem = pcall(function() o[name] = odd[i] o[name] = nil end)
+                        if not ok then NOTE(name, ' set: ', problem) end
+                    end
+                end
+                local ok, problem = pcall(function()
+                    for k in pairs(o) do end for k in ipairs(o) do end next(o) tostring(o) mona:toJSON(o)
+                    return #o == #o and o[odd[2]] == o[odd[8]]
+                end)
+                if not ok then NOTE('walked: ', problem) end
+            end
+            NOTE(#kept, ' ', done > 500)
+         end",
+        names.join("', '")
+    ));
+    node.link(1, true).unwrap();
+    node.connect(1).unwrap();
+    node.link(2, true).unwrap();
+    node.publish(1, 5, "live").unwrap();
+    node.subscribe(1, 6, "live").unwrap();
+    node.engine.join_group(ClientId(1), [7; 32]);
+    node.engine.unjoin_group(ClientId(1), [7; 32]);
+    node.engine.unsubscribe(ListenerId(6));
+    node.engine.unpublish(PublicationId(5));
+    node.engine.disconnect(ClientId(1));
+    node.engine.server_down(ServerId(2), None);
+    node.errors();
+    node.engine.tick();
+    let mut notes = node.notes();
+    notes.truncate(20);
+    assert_eq!(notes, ["19 true"]);
+    node.errors();
+    node.warnings();
+    still_works(&mut node);
+}
+
+#[test]
 fn every_byte_string_is_a_message() {
     let mut node = Node::root(
         "function onConnection(c) function c:f(...) return ... end end
