@@ -332,6 +332,27 @@ fn env_26_and_27_children_lists_what_is_loaded_and_loads_when_called() {
 }
 
 #[test]
+fn env_27_a_child_that_its_parent_opens_is_loaded_again_when_it_changed() {
+    let mut node = Node::new(&[
+        ("", "children('a') function onManage() NOTE(children('a').version, ' ', #children) end"),
+        ("/a", "version = 1 NOTE('loads')"),
+    ]);
+    node.tick();
+    node.file("www/a/main.lua", "version = 2 NOTE('again') function onStop() NOTE('stops') end");
+    node.tick();
+    node.file("www/a/main.lua", "version =");
+    node.tick();
+    // A child that does not load is none.
+    let problem = node.errors();
+    assert!(problem[0].starts_with("www/a/main.lua:1:"), "{problem:?}");
+    assert!(problem[1].contains("attempt to index"), "{problem:?}");
+    node.file("www/a/main.lua", "version = 3");
+    node.tick();
+    assert_eq!(node.notes(), ["loads", "1 1", "again", "2 1", "stops", "3 1"]);
+    node.quiet();
+}
+
+#[test]
 fn env_27_an_application_that_opens_itself_does_not_load_twice() {
     let mut node = Node::new(&[("/a", "NOTE('chunk') super.children('a')")]);
     node.connect_to(1, "/a").unwrap();

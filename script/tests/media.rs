@@ -253,6 +253,20 @@ fn pub_06_and_07_packets_reach_the_handlers_that_are_set() {
 }
 
 #[test]
+fn pub_06_to_08_what_a_script_pushes_raises_no_event() {
+    let mut node = Node::root(
+        "p = mona:publish('x')
+         for _, name in ipairs { 'onVideo', 'onAudio', 'onData', 'onVideoPacket' } do p[name] = function() NOTE(name) end end
+         p:pushVideo('\\23\\1', 1) p:pushAudio('\\175\\1', 1) p:pushData('f', 1)",
+    );
+    node.tick();
+    assert!(node.notes().is_empty());
+    let watches = node.asked().into_iter().filter(|asked| matches!(asked, Asked::Watch { .. }));
+    assert_eq!(watches.count(), 0, "the node is not asked for them either");
+    node.quiet();
+}
+
+#[test]
 fn pub_08_23_and_24_forms_of_on_data() {
     let mut node = connected(
         "function onPublish(c, p)
