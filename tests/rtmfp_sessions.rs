@@ -121,6 +121,32 @@ async fn wri_02_and_04_what_is_written_inside_a_call_answers_it() {
 }
 
 #[tokio::test]
+async fn cli_22_and_lis_07_commands_of_encoders_and_buffers_come_over_rtmfp_too() {
+    let script = r#"
+    function onConnection(client)
+        function client:FCSubscribe(name) return "script " .. name end
+        function client:onSubscribe(listener) self.listener = listener end
+        function client:buffer() return self.listener.bufferTime end
+    end"#;
+    let node = node(script).await;
+    let client = RtmfpClient::connect(node.rtmfp(), "").await;
+    let name = ["s".into()];
+    assert_eq!(client.call("FCSubscribe", &name).await, Ok(vec!["script s".into()]));
+    assert_eq!(client.call("getStreamLength", &name).await, Ok(vec![0.0.into()]));
+    assert_eq!(client.call("releaseStream", &name).await, Ok(vec![]));
+    let unknown = client.call("other", &name).await.expect_err("no such function");
+    assert_eq!(unknown.1, "Method 'other' not found");
+    let play = client.play("s").await;
+    client.with(|server| server.set_buffer_length(play.0, 1_500).expect("there is room"));
+    let deadline = std::time::Instant::now() + wait::PATIENCE;
+    // The stream's flow and that of the calls are not in order.
+    while client.call("buffer", &[]).await != Ok(vec![1_500.0.into()]) {
+        assert!(std::time::Instant::now() < deadline, "the buffer is not known");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn wri_07_a_script_closes_the_session() {
     let script = r#"
     function onConnection(client)
