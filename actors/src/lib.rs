@@ -37,6 +37,7 @@ mod server_connection;
 mod servers;
 mod services;
 mod shared_link;
+mod socket_options;
 mod status_page;
 mod text;
 mod tls;

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tracing::{debug, error, warn};
 
 use crate::metrics::{ActorKind, Alive};
-use crate::servers::prepare;
 use crate::services::Services;
+use crate::socket_options::prepare;
 use crate::worker::{Local, StartSession, WorkerHandle};
 
 /// Sessions of one protocol at a node at once: well above what the sockets of one machine carry,

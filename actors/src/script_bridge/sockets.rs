@@ -29,8 +29,8 @@ use tracing::warn;
 
 use crate::blacklist::Blacklist;
 use crate::metrics::Metrics;
-use crate::servers::prepare;
 use crate::services::Ids;
+use crate::socket_options::prepare;
 
 /// Sockets of all scripts together.
 const MAX_SOCKETS: usize = 1_024;
