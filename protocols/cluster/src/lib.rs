@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod aes_gcm;
 mod backoff;
 mod code;
 mod duplicate;

@@ -10,6 +10,7 @@ use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher as CipherImpl, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
 
+use crate::aes_gcm::{AesGcm, TAG};
 use crate::preamble::{Mode, preamble};
 use crate::secret::Secret;
 
@@ -17,8 +18,6 @@ const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 
 /// Bytes of a record's length.
 pub(crate) const RECORD_LENGTH_BYTES: usize = 2;
-/// AES-GCM tag.
-const TAG: usize = 16;
 /// A Noise message has at most 65535 bytes (Noise §3).
 const MAX_RECORD: usize = 65_535;
 /// Plain bytes of a full record.
@@ -141,7 +140,7 @@ impl Cipher {
     }
 }
 
-/// snow's own primitives with the caller's randomness, so that tests repeat.
+/// snow's own primitives, but for the cipher, with the caller's randomness, so that tests repeat.
 struct Resolver {
     entropy: [u8; 32],
 }
@@ -160,7 +159,10 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn CipherImpl>> {
-        DefaultResolver.resolve_cipher(choice)
+        match choice {
+            CipherChoice::AESGCM => Some(Box::new(AesGcm::default())),
+            _ => None,
+        }
     }
 }
 
