@@ -144,6 +144,7 @@ async fn clu_26_a_stalled_peer_costs_a_bounded_queue_and_never_stops_the_script(
     let a = TestNode::builder("A").www("main.lua", FLOOD).ini(quiet).target(wire.address());
     let a = a.tune(|config| config.servers_config.full_for = Duration::from_millis(500));
     let a = a.start().await;
+    a.logged(&["linked"]).await;
     b.logged(&["linked"]).await;
     wire.stall();
     let (_, stats) = a.metrics().links().pop().expect("a link");
