@@ -94,6 +94,7 @@ pub fn node_config(config: &Config) -> NodeConfig {
             },
             queue: config.servers.queue_bytes,
             full_for: QUEUE_FULL_FOR,
+            spin: config.servers.spin,
             hello: hello(config),
             socket_buffer: config.socket_buffer,
         },

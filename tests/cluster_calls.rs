@@ -215,6 +215,39 @@ async fn a_handler_that_sends_a_million_calls_does_not_stop_its_node_and_loses_n
 }
 
 #[tokio::test]
+async fn threads_stay_awake_during_a_conversation_of_scripts_and_sleep_after_it() {
+    let answer = r#"
+    function onServerConnection(server)
+        function server:ping(n) self:send("pong", n) end
+    end"#;
+    let ask = r#"
+    function onServerConnection(server)
+        function server:pong(n)
+            if n == 3000 then NOTE("all said") else self:send("ping", n + 1) end
+        end
+        server:send("ping", 1)
+    end"#;
+    // The longest: a machine with other work is not on time.
+    let node = |name| TestNode::builder(name).linkable().ini("servers.spin = 10000");
+    let b = node("B").www("main.lua", answer).start().await;
+    let a = node("A").www("main.lua", ask).target(b.links()).start().await;
+    a.logged(&["all said"]).await;
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        return;
+    }
+    for node in [&a, &b] {
+        let metrics = node.metrics();
+        for awake in [&metrics.links_awake, &metrics.script_awake] {
+            assert!(awake.hits.load(Relaxed) > 0);
+            wait::until("the thread to give up", || awake.misses.load(Relaxed) > 0).await;
+            assert!(awake.nanos.load(Relaxed) > 0);
+        }
+    }
+    let text = ramona_actors::metrics::prometheus(a.metrics());
+    assert!(text.contains("\nramona_awake_hits_total{thread=\"script\"} "), "{text}");
+}
+
+#[tokio::test]
 async fn clu_12_and_13_paths_of_running_applications_are_announced_and_loaded_on_the_other_node() {
     let app = "function onStart(path) NOTE('started ', path) end";
     let b = TestNode::builder("B").linkable().www("game/main.lua", app).www("other/main.lua", app);

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod awake;
 mod blacklist;
 mod client_session;
 mod clients;

@@ -79,13 +79,21 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let ids = Arc::new(Ids::default());
         let mut arbiters = Vec::new();
-        let (workers, mut worker_arbiters) = start_workers(threads, &metrics);
+        let (workers, mut worker_arbiters) =
+            start_workers(threads, config.servers_config.spin, &metrics);
         arbiters.append(&mut worker_arbiters);
 
         let late = Arc::new(Late::default());
         let bridge_arbiter = actix_rt::Arbiter::new();
-        let bridge =
-            start_bridge(&bridge_arbiter, config.script.clone(), &late, &ids, &metrics).await?;
+        let bridge = start_bridge(
+            &bridge_arbiter,
+            config.script.clone(),
+            config.servers_config.spin,
+            &late,
+            &ids,
+            &metrics,
+        )
+        .await?;
         arbiters.push(bridge_arbiter);
         let script = bridge.recipient();
 
@@ -230,13 +238,14 @@ fn threads(wanted: usize) -> usize {
 
 fn start_workers(
     threads: usize,
+    spin: Duration,
     metrics: &Arc<Metrics>,
 ) -> (Arc<[WorkerHandle]>, Vec<actix_rt::Arbiter>) {
     let arbiters: Vec<_> = (0..threads).map(|_| actix_rt::Arbiter::new()).collect();
     let workers = arbiters
         .iter()
         .enumerate()
-        .map(|(index, arbiter)| Worker::start_on(&arbiter.handle(), index, metrics.clone()));
+        .map(|(index, arbiter)| Worker::start_on(&arbiter.handle(), index, spin, metrics.clone()));
     (workers.collect(), arbiters)
 }
 
@@ -296,6 +305,7 @@ async fn build_http(services: &Arc<Services>, workers: &Arc<[WorkerHandle]>) {
 async fn start_bridge(
     arbiter: &actix_rt::Arbiter,
     config: ScriptConfig,
+    spin: Duration,
     late: &Arc<Late>,
     ids: &Arc<Ids>,
     metrics: &Arc<Metrics>,
@@ -303,7 +313,7 @@ async fn start_bridge(
     let (answer, made) = oneshot::channel();
     let (late, ids, metrics) = (late.clone(), ids.clone(), metrics.clone());
     arbiter.spawn_fn(move || {
-        let bridge = ScriptBridge::new(config, late, ids, metrics);
+        let bridge = ScriptBridge::new(config, spin, late, ids, metrics);
         // The asker waits.
         let _ = answer.send(bridge.map(Actor::start).map_err(|error| error.to_string()));
     });

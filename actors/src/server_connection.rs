@@ -30,6 +30,7 @@ use ramona_cluster::{CloseReason, Hello, Link};
 use ramona_script::ServerId;
 use tracing::{Span, debug, error, info, warn};
 
+use crate::awake::Awake;
 use crate::messages::cluster::ToServer;
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Alive, LinkStats, Metrics};
@@ -75,6 +76,9 @@ pub(crate) struct ServerConnection {
     state: State,
     hello: Option<Hello>,
     held: Option<(ToScript, usize)>,
+    awake: Rc<Awake>,
+    /// Calls of the script until the last ones came from the far end.
+    called: u64,
     stats: Arc<LinkStats>,
     /// Places in the outbound queue, given back when the socket took the bytes before the mark.
     tickets: VecDeque<(u64, Ticket)>,
@@ -106,6 +110,7 @@ impl ServerConnection {
         start: LinkStart,
         link: Link,
         stream: tokio::net::TcpStream,
+        awake: Rc<Awake>,
     ) -> Addr<Self> {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(0);
@@ -123,6 +128,8 @@ impl ServerConnection {
                 state: State::Opening,
                 hello: None,
                 held: None,
+                awake,
+                called: 0,
                 stats: Arc::default(),
                 tickets: VecDeque::new(),
                 counted: 0,

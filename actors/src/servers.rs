@@ -54,6 +54,8 @@ pub struct ServersConfig {
     pub full_for: Duration,
     /// What this node tells others; `properties` and `dial` are filled in per dial.
     pub hello: Hello,
+    /// How long threads stay awake for the next call at most (`servers.spin`); zero is never.
+    pub spin: Duration,
     /// Socket buffers in bytes; `None` leaves the system's choice.
     pub socket_buffer: Option<usize>,
 }
@@ -277,9 +279,9 @@ impl Servers {
         let Ok(stream) = stream.into_std() else { return };
         let worker = &self.workers[self.started_links % self.workers.len()];
         self.started_links += 1;
-        worker.to.do_send(StartSession(Box::new(move |_| match TcpStream::from_std(stream) {
+        worker.to.do_send(StartSession(Box::new(move |local| match TcpStream::from_std(stream) {
             Ok(stream) => {
-                ServerConnection::start_here(start, link, stream);
+                ServerConnection::start_here(start, link, stream, local.awake.clone());
             }
             Err(error) => error!(%error, "link not started"),
         })));

@@ -16,6 +16,7 @@ pub(crate) use self::local::Local;
 use self::viewer::count;
 pub(crate) use self::viewer::{Sent, Viewer};
 use self::waiting::Waiting;
+use crate::awake::Awake;
 use crate::messages::client::ToSession;
 use crate::messages::media::{Deliver, RunChanged, Welcome};
 use crate::messages::rtmfp::{Datagrams, ToRtmfpSession};
@@ -61,17 +62,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker on an arbiter.
+    /// Starts a worker on an arbiter; `spin`: how long it stays awake for the next server call.
     pub fn start_on(
         arbiter: &actix_rt::ArbiterHandle,
         index: usize,
+        spin: Duration,
         metrics: Arc<Metrics>,
     ) -> WorkerHandle {
         let backlog = metrics.actor(ActorKind::Worker).backlog.clone();
         let to = Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
             let alive = metrics.alive(ActorKind::Worker);
-            let local = Rc::new(Local::new(index));
+            let local = Rc::new(Local::new(index, Awake::start(spin, metrics.links_awake.clone())));
             Self { local, waiting: Waiting::default(), metrics, _alive: alive }
         });
         WorkerHandle { index, to, arbiter: arbiter.clone(), backlog }
@@ -285,7 +287,7 @@ mod tests {
     async fn batches_that_wait_together_are_sent_together_and_never_past_a_welcome() {
         let metrics = Arc::new(Metrics::default());
         let arbiter = actix_rt::Arbiter::current();
-        let worker = Worker::start_on(&arbiter, 0, metrics.clone());
+        let worker = Worker::start_on(&arbiter, 0, Duration::ZERO, metrics.clone());
         let (first, second) = (Calls::default(), Calls::default());
         let viewers = [(ListenerId(1), first.clone()), (ListenerId(2), second.clone())];
         worker.to.do_send(StartSession(Box::new(move |local| {
@@ -320,7 +322,8 @@ mod tests {
     #[actix::test]
     async fn a_flood_is_sent_in_pieces_of_a_bounded_number_of_frames() {
         let metrics = Arc::new(Metrics::default());
-        let worker = Worker::start_on(&actix_rt::Arbiter::current(), 0, metrics.clone());
+        let worker =
+            Worker::start_on(&actix_rt::Arbiter::current(), 0, Duration::ZERO, metrics.clone());
         let calls = Calls::default();
         let viewer = calls.clone();
         worker.to.do_send(StartSession(Box::new(move |local| {

@@ -156,6 +156,8 @@ pub struct Servers {
     pub timeout: Duration,
     /// `servers.queue`, bytes that wait on one link.
     pub queue_bytes: usize,
+    /// `servers.spin`; zero is never.
+    pub spin: Duration,
     /// `servers.share`.
     pub share: Vec<String>,
 }
@@ -396,6 +398,7 @@ fn servers(set: &mut Settings<'_>) -> Servers {
         heartbeat,
         timeout: set.seconds("servers.timeout"),
         queue_bytes: set.size("servers.queue"),
+        spin: set.micros("servers.spin"),
         share: set
             .any("servers.share")
             .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect())

@@ -149,6 +149,11 @@ impl<'a> Settings<'a> {
         self.optional(name, whole)
     }
 
+    /// A whole number of microseconds.
+    pub(super) fn micros(&mut self, name: &'static str) -> Duration {
+        Duration::from_micros(self.whole(name))
+    }
+
     /// A number of seconds, whole or decimal.
     pub(super) fn seconds(&mut self, name: &'static str) -> Duration {
         let parse = |key: &Key, text: &str| match key.kind {

@@ -12,7 +12,7 @@ mod text;
 pub use histogram::{Histogram, Quantiles, Snapshot};
 pub use rate::RateMeter;
 pub use registry::{
-    ActorKind, ActorStats, Alive, Handling, LinkPeer, LinkStats, MediaStats, Metrics, Protocol,
-    RtmfpStats, ScriptStats, SlowHandler,
+    ActorKind, ActorStats, Alive, AwakeStats, Handling, LinkPeer, LinkStats, MediaStats, Metrics,
+    Protocol, RtmfpStats, ScriptStats, SlowHandler,
 };
 pub use text::prometheus;

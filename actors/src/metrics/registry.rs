@@ -206,6 +206,17 @@ pub struct LinkStats {
     pub queued: Arc<Backlog>,
 }
 
+/// How often a thread stayed awake for the next server call (`servers.spin`), and for how long.
+#[derive(Debug, Default)]
+pub struct AwakeStats {
+    /// The call came.
+    pub hits: AtomicU64,
+    /// It did not come in time, or others wanted the core.
+    pub misses: AtomicU64,
+    /// Time awake without work, in nanoseconds.
+    pub nanos: AtomicU64,
+}
+
 /// Counters of the script side.
 #[derive(Debug, Default)]
 pub struct ScriptStats {
@@ -321,6 +332,10 @@ pub struct Metrics {
     media: [MediaStats; Protocol::ALL.len()],
     /// The script side.
     pub script: ScriptStats,
+    /// Threads of links.
+    pub links_awake: Arc<AwakeStats>,
+    /// The script's thread.
+    pub script_awake: Arc<AwakeStats>,
     /// Live links by the remote's node id in hex.
     links: Mutex<BTreeMap<String, Arc<LinkStats>>>,
     /// Connections refused or ended because a peer broke a protocol.
@@ -342,6 +357,8 @@ impl Default for Metrics {
             actors: Default::default(),
             media: Default::default(),
             script: ScriptStats::default(),
+            links_awake: Arc::default(),
+            script_awake: Arc::default(),
             links: Mutex::default(),
             protocol_errors: AtomicU64::new(0),
             rtmfp: RtmfpStats::default(),

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{ActorKind, ActorStats, LinkStats, MediaStats, Metrics, Protocol, RtmfpStats};
+use super::{
+    ActorKind, ActorStats, AwakeStats, LinkStats, MediaStats, Metrics, Protocol, RtmfpStats,
+};
 
 /// All counters as Prometheus reads them.
 pub fn prometheus(metrics: &Metrics) -> String {
@@ -15,6 +17,7 @@ pub fn prometheus(metrics: &Metrics) -> String {
     media(&mut out, metrics);
     script(&mut out, metrics);
     links(&mut out, metrics);
+    awake(&mut out, metrics);
     rtmfp(&mut out, &metrics.rtmfp);
     out.one(
         "ramona_protocol_errors_total",
@@ -202,6 +205,30 @@ fn links(out: &mut Text, metrics: &Metrics) {
         out.family(name, kind, help);
         for (node, stats) in &links {
             out.sample(name, &[("node", node)], read(stats));
+        }
+    }
+}
+
+fn awake(out: &mut Text, metrics: &Metrics) {
+    type Read = fn(&AwakeStats) -> f64;
+    let threads = [("link", &metrics.links_awake), ("script", &metrics.script_awake)];
+    let families: [(&str, &str, Read); 3] = [
+        (
+            "ramona_awake_hits_total",
+            "Times that a thread was awake when a server call came.",
+            |s| s.hits.load(Relaxed) as f64,
+        ),
+        ("ramona_awake_misses_total", "Times that it was awake and none came.", |s| {
+            s.misses.load(Relaxed) as f64
+        }),
+        ("ramona_awake_seconds_total", "Time that threads were awake for that.", |s| {
+            s.nanos.load(Relaxed) as f64 / 1e9
+        }),
+    ];
+    for (name, help, read) in families {
+        out.family(name, "counter", help);
+        for (thread, stats) in &threads {
+            out.sample(name, &[("thread", thread)], read(stats));
         }
     }
 }

@@ -71,6 +71,7 @@ pub(super) struct BridgeHost {
     dirty: RefCell<Dirty>,
     /// The call of a client that is being handled.
     calling: Cell<Option<(ClientId, f64)>>,
+    has_called: Cell<bool>,
     resolver: Resolver,
     data: RefCell<DataStore>,
     sockets: Rc<Sockets>,
@@ -110,6 +111,7 @@ impl BridgeHost {
             pushed: RefCell::default(),
             dirty: RefCell::default(),
             calling: Cell::new(None),
+            has_called: Cell::new(false),
             resolver: Resolver::default(),
         }
     }
@@ -133,6 +135,9 @@ impl BridgeHost {
     pub(super) fn flush(&self) {
         let mut dirty = self.dirty.borrow_mut();
         let mut servers = self.servers.borrow_mut();
+        if !dirty.servers.is_empty() {
+            self.has_called.set(true);
+        }
         for id in dirty.servers.drain(..) {
             servers.get_mut(&id).map(ServerOut::flush);
         }
@@ -144,6 +149,11 @@ impl BridgeHost {
         for id in dirty.clients.drain(..) {
             clients.get_mut(&id).map(ClientOut::flush);
         }
+    }
+
+    /// Whether scripts have called servers since this was last asked.
+    pub(super) fn take_called(&self) -> bool {
+        self.has_called.take()
     }
 
     /// Between the calls of a batch: frames that calls push must not wait for all of them.

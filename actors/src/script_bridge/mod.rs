@@ -25,6 +25,7 @@ use ramona_script::{
 };
 use tracing::{debug, error, info};
 
+use crate::awake::Awake;
 use crate::messages::client::ToSession;
 use crate::messages::rtmfp::{HandshakeQuestion, Redirects};
 use crate::messages::script::ToScript;
@@ -80,6 +81,8 @@ pub(crate) struct ScriptBridge {
     behind: HashMap<PublicationId, Wish>,
     started: bool,
     last_tick: Instant,
+    /// For server calls.
+    awake: Rc<Awake>,
     /// Ends with the bridge.
     _watchdog: Option<Watchdog>,
     metrics: Arc<Metrics>,
@@ -94,6 +97,7 @@ impl ScriptBridge {
     /// The Lua state cannot be made.
     pub(crate) fn new(
         config: ScriptConfig,
+        spin: Duration,
         late: Arc<Late>,
         ids: Arc<Ids>,
         metrics: Arc<Metrics>,
@@ -118,6 +122,7 @@ impl ScriptBridge {
             behind: HashMap::new(),
             started: false,
             last_tick: Instant::now(),
+            awake: Awake::start(spin, metrics.script_awake.clone()),
             _watchdog: watchdog,
             metrics,
             _alive: alive,
@@ -338,8 +343,12 @@ impl Handler<Ticketed<ToScript>> for ScriptBridge {
     fn handle(&mut self, message: Ticketed<ToScript>, ctx: &mut Self::Context) {
         let metrics = self.metrics.clone();
         let _handling = metrics.handling(ActorKind::ScriptBridge);
+        let are_server_calls = matches!(message.message, ToScript::ServerCalls { .. });
         self.on_event(message.message, ctx);
         self.host.flush();
+        if are_server_calls {
+            self.awake.arrived(self.host.take_called());
+        }
         // An actor empties its mailbox before its timers run: a flood must not stop the clock.
         if self.last_tick.elapsed() >= TICK {
             self.tick();

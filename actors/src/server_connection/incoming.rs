@@ -93,6 +93,8 @@ impl ServerConnection {
                 let bytes = calls.iter().map(|c| c.handler.len() + c.args.len() + 64).sum();
                 let server = self.start.server;
                 self.tell_script(ToScript::ServerCalls { server, calls }, bytes, ctx);
+                let called = self.stats.calls_out.load(Relaxed);
+                self.awake.arrived(std::mem::replace(&mut self.called, called) != called);
             }
             cluster::Event::App(path) => {
                 let bytes = path.len() + 64;

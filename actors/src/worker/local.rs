@@ -8,6 +8,7 @@ use actix::prelude::*;
 use ramona_script::{ClientId, ListenerId};
 
 use super::viewer::{Sent, Viewer};
+use crate::awake::Awake;
 use crate::http_live::Containers;
 use crate::http_session::HttpService;
 use crate::messages::client::ToSession;
@@ -28,6 +29,8 @@ const AHEAD: usize = 16;
 pub(crate) struct Local {
     /// Index of the worker.
     pub(crate) index: usize,
+    /// For the links here.
+    pub(crate) awake: Rc<Awake>,
     pub(super) viewers: RefCell<HashMap<StreamKey, Vec<Slot>>>,
     pub(super) sessions: RefCell<HashMap<ClientId, Recipient<ToSession>>>,
     rtmfp: RefCell<Option<Rc<RtmfpHub>>>,
@@ -49,9 +52,10 @@ pub(super) struct Slot {
 }
 
 impl Local {
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, awake: Rc<Awake>) -> Self {
         Self {
             index,
+            awake,
             viewers: RefCell::default(),
             sessions: RefCell::default(),
             rtmfp: RefCell::default(),

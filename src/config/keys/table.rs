@@ -118,6 +118,8 @@ pub static KEYS: &[Key] = &[
         "a link that is silent for this long is closed; at least twice servers.heartbeat"),
     key("servers.queue", whole(1 << 20, MAX_BYTES), "67108864", "bytes",
         "what may wait to be sent on one link; past it server:send is refused"),
+    key("servers.spin", whole(0, 10_000), "250", "µs",
+        "while server calls and answers follow each other this closely, the threads that handle them stay awake in between; 0: never"),
 
     key("media.gopBytes", whole(0, MAX_BYTES), "8388608", "bytes",
         "frames since the last keyframe that one publication keeps, so that a new viewer sees a picture at once; 0: none"),
