@@ -144,6 +144,11 @@ impl Core {
         self.lua.try_upgrade()
     }
 
+    /// For functions that outlive the engine.
+    pub(crate) fn weak(&self) -> std::rc::Weak<Self> {
+        self.me.get().cloned().unwrap_or_default()
+    }
+
     /// The folder of all applications.
     pub(crate) fn www(&self) -> PathBuf {
         self.config.dir.join("www")

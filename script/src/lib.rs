@@ -21,6 +21,7 @@ mod loader;
 mod log;
 mod object;
 mod raw;
+mod raw_send;
 mod redirect;
 mod value;
 mod watch;

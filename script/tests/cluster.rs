@@ -338,6 +338,57 @@ fn clu_26_a_full_queue_is_logged_once_until_a_message_passes() {
 }
 
 #[test]
+fn clu_21_plain_values_are_the_same_bytes_alone_and_beside_a_table() {
+    let mut node = Node::root(
+        r#"function onServerConnection(s)
+            local function both(...)
+                s:send("f", ...)
+                local values, count = {...}, select('#', ...)
+                values[count + 1] = {}
+                s:send("f", unpack(values, 1, count + 1))
+            end
+            both()
+            both(nil, true, false, nil)
+            both(0, 1, -1, 2^28 - 1, 2^28, -2^28, -2^28 - 1, 0.5, 1e300, 1/0, -1/0, 0/0)
+            both("", "text", "text", ("x"):rep(70000), "a\0b\255")
+            coroutine.wrap(both)(7, "in a coroutine")
+        end"#,
+    );
+    node.link(1, true).unwrap();
+    let calls = node.asked().into_iter().filter_map(|asked| match asked {
+        Asked::Send { handler, args, .. } => Some((handler, args)),
+        _ => None,
+    });
+    let calls: Vec<_> = calls.collect();
+    // An array without elements and members behind them.
+    let table = [0x09, 0x01, 0x01];
+    assert_eq!(calls.len(), 10);
+    for pair in calls.chunks(2) {
+        assert_eq!(pair[0].0, "f");
+        assert_eq!([&pair[0].1[..], &table].concat(), pair[1].1);
+    }
+    node.quiet();
+}
+
+#[test]
+fn clu_21_what_is_no_plain_value_is_said_as_before() {
+    let mut node = Node::root(
+        "function onServerConnection(s)
+            s:send('f', 1, print, 2)
+            s:send('f', 1, coroutine.create(print))
+            s:send('f', s)
+        end",
+    );
+    node.link(1, true).unwrap();
+    let sent: Vec<_> = node.sent().into_iter().map(|(_, _, values)| values).collect();
+    let null = Value::Null;
+    assert_eq!(sent[0], [number(1.0), null.clone(), number(2.0)]);
+    assert_eq!(sent[1], [number(1.0), null.clone()]);
+    assert_eq!(sent[2], [null]);
+    assert_eq!(node.warnings().len(), 3);
+}
+
+#[test]
 fn evt_06_typed_objects_get_their_hook_in_the_receivers_application() {
     let typed = "function onTypedObject(type, object) object.seen = path..':'..type end";
     let mut node = Node::new(&[

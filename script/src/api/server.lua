@@ -4,7 +4,7 @@ local native, state, ordered, events = R.native, R.state, R.ordered, R.events
 local rawget, select, type, xpcall = rawget, select, type, xpcall
 
 local ERROR, WARN, DEBUG = 3, 4, 7
-local on_error = R.on_error
+local on_error, plain_send = R.on_error, native.plain_send
 
 local by_id = {} -- also those refused by a replay, until their link is down
 
@@ -53,7 +53,12 @@ R.class("server", {
 				handler = R.handler_name(handler, "server:send")
 				if not handler then return end
 			end
-			native.send(s.id, handler, ...)
+			local done = plain_send(s.id, handler, ...)
+			if done == false then
+				native.send(s.id, handler, ...)
+			elseif done ~= true then
+				native.not_sent(s.id, done)
+			end
 		end,
 		-- SRV-10.
 		reject = function(s, _, message)

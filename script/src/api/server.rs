@@ -12,6 +12,12 @@ const KEPT_BUFFER: usize = 1 << 20;
 
 impl Core {
     pub(crate) fn add_server_natives(&self) -> mlua::Result<()> {
+        let Some(lua) = self.lua() else { return Ok(()) };
+        self.natives.raw_set("plain_send", crate::raw_send::function(&lua, self.weak())?)?;
+        self.native("not_sent", |core, lua, (id, why): (u64, u8)| {
+            core.not_sent(lua, id, if why == 1 { SendOutcome::Full } else { SendOutcome::Gone });
+            Ok(())
+        })?;
         self.native("send", |core, lua, (id, name, values): (u64, LuaString, Variadic<Value>)| {
             let mut message = core.scratch.take();
             let result = core.encode_amf3(lua, "server:send", values, &mut message);
@@ -72,11 +78,21 @@ impl Core {
 
     fn send(&self, lua: &Lua, id: u64, name: &[u8], message: &[u8]) {
         match self.host.send(ServerId(id), name, message) {
-            SendOutcome::Queued => {
-                if !self.full.borrow().is_empty() {
-                    self.full.borrow_mut().remove(&id);
-                }
-            }
+            SendOutcome::Queued => self.sent(id),
+            outcome => self.not_sent(lua, id, outcome),
+        }
+    }
+
+    /// A message passed.
+    pub(crate) fn sent(&self, id: u64) {
+        if !self.full.borrow().is_empty() {
+            self.full.borrow_mut().remove(&id);
+        }
+    }
+
+    fn not_sent(&self, lua: &Lua, id: u64, outcome: SendOutcome) {
+        match outcome {
+            SendOutcome::Queued => {}
             // Said once until a message passes again: a script may send a million more.
             SendOutcome::Full => {
                 if self.full.borrow_mut().insert(id) {
@@ -90,7 +106,8 @@ impl Core {
         }
     }
 
-    fn keep_buffer(&self, mut message: Vec<u8>) {
+    /// Gives the message buffer back.
+    pub(crate) fn keep_buffer(&self, mut message: Vec<u8>) {
         if message.capacity() > KEPT_BUFFER {
             message = Vec::new();
         }
