@@ -1,5 +1,5 @@
-//! AES-256-GCM of ring for snow, whose own takes five times as long (`docs/performance.md`). The
-//! bytes are the same: Noise says how a counter becomes a nonce (§12.4).
+//! AES-256-GCM of ring for snow, whose own takes two to five times as long
+//! (`docs/performance.md`). The bytes are the same: Noise says how a counter becomes a nonce (§12.4).
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use snow::types::Cipher;
