@@ -104,6 +104,12 @@ fn dat_04_a_table_is_copied_and_a_second_one_refused() {
         "",
     ]);
     drop(node);
+    // The usual way to begin is no second table.
+    let begin = "data.list = data.list or {} data.list.count_of_starts = (data.list.count_of_starts or 0) + 1
+        NOTE(data.list.count_of_starts)";
+    let node = lives(&[begin, begin, begin]);
+    assert_eq!(node.notes(), ["3"]);
+    node.quiet();
     let node = Node::root(
         "data.t = {1} data.t = {} data.t = 'x' data.t = {2} NOTE(data.t[1]) local loop = {} loop.loop = loop data.l = loop",
     );

@@ -178,6 +178,8 @@ local function assign(s, _, key, value)
 		if #changes > 0 then native.save_data(changes) end
 		return true
 	end
+	-- data.list = data.list or {}
+	if is_node(old) and value == object(old) then return true end
 	local size = { #name }
 	local planned = plan(value, 1, size)
 	if planned == nil then return true end
