@@ -6,7 +6,7 @@ use ramona_amf::{Builder, Container, DecodeError, Value};
 use crate::document::{Document, Kind};
 use crate::error::{ReadError, WriteError};
 use crate::limits::{MAX_DEPTH, MAX_PROBLEMS};
-use crate::{JsonEncoder, QueryEncoder, XmlArrayEncoder, XmlDeclaration, XmlDocument, XmlNode};
+use crate::{JsonEncoder, QueryEncoder, XmlArrayEncoder, XmlDocumentEncoder};
 use crate::{XmlRpcEncoder, read_json, read_query, read_values, read_xml, read_xml_body};
 use crate::{read_xmlrpc, write_value};
 
@@ -63,8 +63,7 @@ pub fn xml(data: &[u8]) {
     assert!(body.is_err() || body == Ok(kind) || kind == Kind::XmlDom);
     let mut text = Vec::new();
     if kind == Kind::XmlDom {
-        let document = dom(&values[0]);
-        assert_eq!(document.write(&mut text), Ok(()), "{document:?}");
+        assert_eq!(dom(&values[0], &mut text), Ok(()), "{values:?}");
         let (_, again) = read(&text, read_xml).expect("what was written is XML");
         assert_eq!(values, again);
         return;
@@ -134,32 +133,33 @@ fn read(data: &[u8], read: fn(&[u8]) -> Result<Document, ReadError>) -> Option<(
     read_values(&mut document.clone()).ok().map(|values| (kind, values))
 }
 
-/// The document that tables of the 2020 dialect stand for, as a script would make it.
-fn dom(value: &Value) -> XmlDocument {
+/// Writes the document that tables of the 2020 dialect stand for, as a script would.
+fn dom(value: &Value, text: &mut Vec<u8>) -> Result<(), WriteError> {
+    let mut out = XmlDocumentEncoder::new(text);
     let (members, elements) = parts(value);
-    let pairs = |value: &Value| match value {
-        Value::Object(object) => {
-            object.members.iter().map(|(name, value)| (name.to_vec(), bytes(value))).collect()
-        }
-        other => panic!("a declaration, not {other:?}"),
-    };
-    let declarations = members
-        .into_iter()
-        .map(|(name, value)| XmlDeclaration { name, attributes: pairs(value) })
-        .collect();
-    XmlDocument { declarations, nodes: elements.iter().map(node).collect() }
+    for (name, declaration) in members {
+        let Value::Object(object) = declaration else {
+            panic!("a declaration, not {declaration:?}")
+        };
+        let pairs = object.members.iter().map(|(name, value)| (&name[..], bytes(value)));
+        out.declaration(&name, pairs)?;
+    }
+    elements.iter().try_for_each(|value| node(value, &mut out))
 }
 
-fn node(value: &Value) -> XmlNode {
+fn node(value: &Value, out: &mut XmlDocumentEncoder<'_>) -> Result<(), WriteError> {
     if let Value::String(text) = value {
-        return XmlNode::Text(text.to_vec());
+        out.text(text);
+        return Ok(());
     }
     let (members, elements) = parts(value);
     let (name, attributes) = members.split_last().expect("an element has a name");
     assert_eq!(name.0, b"__name");
-    let attributes = attributes.iter().map(|(name, value)| (name.clone(), bytes(value)));
-    let (name, attributes) = (bytes(name.1), attributes.collect());
-    XmlNode::Element { name, attributes, children: elements.iter().map(node).collect() }
+    out.begin(bytes(name.1))?;
+    attributes.iter().try_for_each(|(name, value)| out.attribute(name, bytes(value)))?;
+    elements.iter().try_for_each(|value| node(value, out))?;
+    out.end(bytes(name.1));
+    Ok(())
 }
 
 /// Names and values; children.
@@ -173,8 +173,8 @@ fn parts(value: &Value) -> (Vec<(Vec<u8>, &Value)>, &[Value]) {
     (members.iter().map(|(name, value)| (name.to_vec(), value)).collect(), elements)
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    value.as_string().expect("attributes are strings").to_vec()
+fn bytes(value: &Value) -> &[u8] {
+    value.as_string().expect("attributes are strings")
 }
 
 /// Handle of what is no container.

@@ -5,8 +5,8 @@
 //!   whole text and answer a [`Document`], which hands its values to a
 //!   [`Builder`](ramona_amf::Builder), the receiver of AMF too.
 //! - [`JsonEncoder`], [`XmlRpcEncoder`], [`XmlArrayEncoder`] and [`QueryEncoder`] append to a
-//!   `Vec<u8>`; the caller walks its own data through the trait [`Encoder`]. [`XmlDocument`] is
-//!   written as it stands.
+//!   `Vec<u8>`; the caller walks its own data through the trait [`Encoder`], or writes
+//!   elements with [`XmlDocumentEncoder`].
 //! - [`read_values`] and [`write_value`] do the same with trees of [`Value`](ramona_amf::Value).
 //! - [`typed_text`] gives a text the type that it looks like.
 //!
@@ -57,5 +57,5 @@ pub use json::{JsonEncoder, read_json};
 pub use query::{QueryEncoder, read_query};
 pub use text::{TypedText, typed_text};
 pub use value::{read_values, write_value};
-pub use xml::{XmlArrayEncoder, XmlDeclaration, XmlDocument, XmlNode, read_xml, read_xml_body};
+pub use xml::{XmlArrayEncoder, XmlDocumentEncoder, read_xml, read_xml_body};
 pub use xmlrpc::{XmlRpcEncoder, read_xmlrpc};

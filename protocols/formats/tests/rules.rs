@@ -6,8 +6,9 @@ use common::{array_xml, bytes, json, list, number, numbers, param, params, query
 use common::{single_json, table, text, values};
 use ramona_amf::{Object, Value};
 use ramona_formats::{
-    Encoder, JsonEncoder, Kind, QueryEncoder, ReadError, WriteError, XmlArrayEncoder, XmlDocument,
-    XmlNode, XmlRpcEncoder, read_json, read_query, read_values, read_xml, read_xmlrpc, write_value,
+    Encoder, JsonEncoder, Kind, QueryEncoder, ReadError, WriteError, XmlArrayEncoder,
+    XmlDocumentEncoder, XmlRpcEncoder, read_json, read_query, read_values, read_xml, read_xmlrpc,
+    write_value,
 };
 
 fn typed(name: &'static str, object: Value) -> Value {
@@ -348,20 +349,17 @@ fn cnv_32_texts_are_trimmed_and_declarations_are_fields() {
 
 #[test]
 fn cnv_33_names_that_xml_lacks_are_errors() {
-    let element = |name: &str, attribute: &str| XmlNode::Element {
-        name: name.into(),
-        attributes: vec![(attribute.into(), b"\"<\n\xff".to_vec())],
-        children: vec![],
-    };
-    let write = |node| {
+    let write = |name: &[u8], attribute: &[u8]| {
         let mut out = b"before".to_vec();
-        let result = XmlDocument { declarations: vec![], nodes: vec![node] }.write(&mut out);
-        (result, String::from_utf8(out).unwrap())
+        let mut document = XmlDocumentEncoder::new(&mut out);
+        document.begin(name)?;
+        document.attribute(attribute, b"\"<\n\xff")?;
+        document.end(name);
+        Ok(String::from_utf8(out).unwrap())
     };
-    let before = || "before".to_owned();
-    assert_eq!(write(element("", "a")), (Err(WriteError::KeyNotName), before()));
-    assert_eq!(write(element("a", "b c")), (Err(WriteError::KeyNotName), before()));
-    assert_eq!(write(element("a", "b")), (Ok(()), "before<a b=\"IjwK/w==\"/>".to_owned()));
+    assert_eq!(write(b"", b"a"), Err(WriteError::KeyNotName));
+    assert_eq!(write(b"a", b"b c"), Err(WriteError::KeyNotName));
+    assert_eq!(write(b"a", b"b"), Ok("before<a b=\"IjwK/w==\"/>".to_owned()));
 }
 
 #[test]

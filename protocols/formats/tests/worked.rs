@@ -6,8 +6,8 @@ use common::{array_xml, bytes, json, list, number, numbers, param, query, respon
 use common::{table, text, values};
 use ramona_amf::Value;
 use ramona_formats::{
-    Encoder, Kind, XmlDeclaration, XmlDocument, XmlNode, XmlRpcEncoder, read_json, read_query,
-    read_xml, read_xml_body, read_xmlrpc,
+    Encoder, Kind, XmlDocumentEncoder, XmlRpcEncoder, read_json, read_query, read_xml,
+    read_xml_body, read_xmlrpc,
 };
 
 #[test]
@@ -232,24 +232,15 @@ fn cnv_30_row_x10_anonymous_array_under_a_name() {
 #[test]
 fn cnv_33_row_p_document() {
     let xml = "<?xml version=\"1.0\"?><d><p k=\"v\">t</p></d>";
-    let element = |name: &str, attributes: &[(&str, &str)], children| XmlNode::Element {
-        name: name.into(),
-        attributes: attributes.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
-        children,
-    };
-    let document = XmlDocument {
-        declarations: vec![XmlDeclaration {
-            name: "xml".into(),
-            attributes: vec![("version".into(), "1.0".into())],
-        }],
-        nodes: vec![element(
-            "d",
-            &[],
-            vec![element("p", &[("k", "v")], vec![XmlNode::Text("t".into())])],
-        )],
-    };
     let mut out = Vec::new();
-    document.write(&mut out).unwrap();
+    let mut document = XmlDocumentEncoder::new(&mut out);
+    document.declaration(b"xml", [(&b"version"[..], &b"1.0"[..])].into_iter()).unwrap();
+    document.begin(b"d").unwrap();
+    document.begin(b"p").unwrap();
+    document.attribute(b"k", b"v").unwrap();
+    document.text(b"t");
+    document.end(b"p");
+    document.end(b"d");
     assert_eq!(out, xml.as_bytes());
     let p = table([("k", text("v")), ("__name", text("p"))], [text("t")]);
     let d = table([("__name", text("d"))], [p]);

@@ -128,17 +128,14 @@ impl Core {
         };
         Stack::run(lua, &hooks.exchange, table, |stack| {
             let table = stack.argument(0);
-            if !is_document(stack, table)? {
+            if !is_document(stack, table) {
                 return Ok(None);
             }
-            let document = match document(stack, table) {
-                Ok(document) => document,
-                Err(DomError::Shape(problem)) => return Ok(Some(Err(problem))),
-                Err(DomError::Lua(error)) => return Err(error),
-            };
-            let mut text = Vec::new();
-            let written = document.write(&mut text).map_err(|error| error.to_string());
-            Ok(Some(written.map(|()| text)))
+            match document(stack, table) {
+                Ok(text) => Ok(Some(Ok(text))),
+                Err(DomError::Shape(problem)) => Ok(Some(Err(problem))),
+                Err(DomError::Lua(error)) => Err(error),
+            }
         })?
     }
 }

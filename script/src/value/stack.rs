@@ -245,6 +245,20 @@ impl<'l> Stack<'l> {
         self.top()
     }
 
+    /// Puts a member of a table on the stack, without metamethods; nil when there is none.
+    #[inline]
+    pub(super) fn push_member(&mut self, table: Slot, key: Slot) -> Slot {
+        if !self.is_table(table) {
+            return self.push_nil();
+        }
+        // SAFETY: a table, and a key at the top, which the value replaces.
+        unsafe {
+            ffi::lua_pushvalue(self.state, key.0);
+            ffi::lua_rawget_(self.state, table.0);
+        }
+        self.top()
+    }
+
     /// Calls `visit` with each key and value of a table, without metamethods; what it leaves on the
     /// stack is taken off.
     ///

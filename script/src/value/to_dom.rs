@@ -1,30 +1,26 @@
 //! Lua tables of the shape of a document to XML of 2020 (CNV-33).
 
+use std::borrow::Cow;
 use std::ffi::c_void;
 
 use ramona_formats::limits::{MAX_CONTAINERS, MAX_DEPTH};
-use ramona_formats::{XmlDeclaration, XmlDocument, XmlNode};
+use ramona_formats::{WriteError, XmlDocumentEncoder};
 
 use super::stack::{Item, Slot, Stack};
 use super::walk::number_text;
 
 /// Whether a value is a document: a table whose sequence holds a table with `__name`.
-pub(crate) fn is_document(stack: &mut Stack<'_>, table: Slot) -> mlua::Result<bool> {
-    let mut found = false;
-    for index in 1..=stack.len(table) {
+pub(crate) fn is_document(stack: &mut Stack<'_>, table: Slot) -> bool {
+    let key = stack.push_text(b"__name");
+    let found = (1..=stack.len(table)).any(|index| {
         let child = stack.push_element(table, index);
-        if stack.item(child) == Item::Table {
-            stack.each(child, |stack, key, value| {
-                found |= stack.text(key) == b"__name" && matches!(stack.item(value), Item::Text(_));
-                Ok(())
-            })?;
-        }
-        stack.drop_last(child);
-        if found {
-            break;
-        }
-    }
-    Ok(found)
+        let name = stack.push_member(child, key);
+        let found = matches!(stack.item(name), Item::Text(_));
+        stack.cut(key);
+        found
+    });
+    stack.drop_last(key);
+    found
 }
 
 /// What is wrong with a document, or with Lua.
@@ -40,13 +36,13 @@ fn shape<T>(text: impl Into<String>) -> Result<T, DomError> {
     Err(DomError::Shape(text.into()))
 }
 
-/// Reads a document out of Lua. Attributes come in the order of their names, for a table has
-/// none.
+/// Writes a document. Attributes come in the order of their names, for a table has none.
 ///
 /// # Errors
-/// An element without `__name`, one inside itself, too many or too deep.
-pub(crate) fn document(stack: &mut Stack<'_>, table: Slot) -> Result<XmlDocument, DomError> {
-    let mut walk = Walk::default();
+/// An element without `__name`, one inside itself, too many or too deep, a name that XML lacks.
+pub(crate) fn document(stack: &mut Stack<'_>, table: Slot) -> Result<Vec<u8>, DomError> {
+    let mut text = Vec::new();
+    let mut out = XmlDocumentEncoder::new(&mut text);
     let mut declarations = Vec::new();
     stack.each(table, |stack, name, value| {
         if let Item::Text(name) = stack.item(name) {
@@ -56,34 +52,38 @@ pub(crate) fn document(stack: &mut Stack<'_>, table: Slot) -> Result<XmlDocument
         }
         Ok(())
     })?;
-    declarations.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut document = XmlDocument::default();
+    // The XML declaration is only allowed as the beginning.
+    declarations.sort_by(|(a, _), (b, _)| (a != b"xml", a).cmp(&(b != b"xml", b)));
     for (name, fields) in declarations {
         let Some(fields) = fields else {
             let name = String::from_utf8_lossy(&name);
             return shape(format!("declaration '{name}' is no table"));
         };
-        document.declarations.push(XmlDeclaration { name, attributes: attributes(fields)? });
+        let pairs: Vec<_> = attributes(&fields).collect::<Result<_, _>>()?;
+        out.declaration(&name, pairs.into_iter()).map_err(refused)?;
     }
-    document.nodes = walk.children(stack, table)?;
-    if !document.nodes.iter().all(|node| matches!(node, XmlNode::Element { .. })) {
-        return shape("text outside of the root element");
-    }
-    Ok(document)
+    let name = stack.push_text(b"__name");
+    let mut walk = Walk { ancestors: Vec::new(), elements: 0, name };
+    walk.children(stack, &mut out, table)?;
+    Ok(text)
+}
+
+fn refused(error: WriteError) -> DomError {
+    DomError::Shape(error.to_string())
 }
 
 /// String keys of a table and their values as text, or the type of those that have none.
 type Fields = Vec<(Vec<u8>, Result<Vec<u8>, &'static str>)>;
 
-/// Names and values.
-type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// The fields of a table, by name.
+/// The fields of a table but `__name`, by name.
 fn fields(stack: &mut Stack<'_>, table: Slot) -> mlua::Result<Fields> {
     let mut fields = Vec::new();
     stack.each(table, |stack, key, value| {
-        if let Item::Text(key) = stack.item(key) {
-            fields.push((key.to_vec(), text(stack, value)));
+        if let Item::Text(key) = stack.item(key)
+            && key != b"__name"
+        {
+            let text = text(stack.item(value)).map(Cow::into_owned);
+            fields.push((key.to_vec(), text));
         }
         Ok(())
     })?;
@@ -91,25 +91,31 @@ fn fields(stack: &mut Stack<'_>, table: Slot) -> mlua::Result<Fields> {
     Ok(fields)
 }
 
-fn attributes(fields: Fields) -> Result<Attributes, DomError> {
-    let attribute = |(name, text): (Vec<u8>, Result<_, _>)| match text {
-        Ok(text) => Ok((name, text)),
+/// Names and values.
+fn attributes(fields: &Fields) -> impl Iterator<Item = Result<(&[u8], &[u8]), DomError>> {
+    fields.iter().map(|(name, text)| match text {
+        Ok(text) => Ok((&name[..], &text[..])),
         Err(kind) => {
-            let name = String::from_utf8_lossy(&name);
+            let name = String::from_utf8_lossy(name);
             shape(format!("attribute '{name}' is a {kind}"))
         }
-    };
-    fields.into_iter().map(attribute).collect()
+    })
 }
 
-#[derive(Default)]
 struct Walk {
     ancestors: Vec<*const c_void>,
     elements: usize,
+    /// Where the text `__name` stands.
+    name: Slot,
 }
 
 impl Walk {
-    fn children(&mut self, stack: &mut Stack<'_>, table: Slot) -> Result<Vec<XmlNode>, DomError> {
+    fn children(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut XmlDocumentEncoder<'_>,
+        table: Slot,
+    ) -> Result<(), DomError> {
         if self.ancestors.len() >= MAX_DEPTH {
             return shape(format!("more than {MAX_DEPTH} elements inside each other"));
         }
@@ -118,52 +124,62 @@ impl Walk {
             return shape("an element inside itself");
         }
         self.ancestors.push(pointer);
-        let mut children = Vec::new();
         for index in 1..=stack.len(table) {
             self.elements += 1;
             if self.elements > MAX_CONTAINERS {
                 return shape(format!("more than {MAX_CONTAINERS} elements and texts"));
             }
             let child = stack.push_element(table, index);
-            children.push(if stack.item(child) == Item::Table {
-                self.element(stack, child)?
+            let item = stack.item(child);
+            if item == Item::Table {
+                self.element(stack, out, child)?;
             } else {
-                match text(stack, child) {
-                    Ok(text) => XmlNode::Text(text),
+                match text(item) {
+                    Ok(_) if self.ancestors.len() == 1 => {
+                        return shape("text outside of the root element");
+                    }
+                    Ok(text) => out.text(&text),
                     Err(kind) => return shape(format!("a {kind} inside of an element")),
                 }
-            });
+            }
             stack.drop_last(child);
         }
         self.ancestors.pop();
-        Ok(children)
+        Ok(())
     }
 
-    fn element(&mut self, stack: &mut Stack<'_>, table: Slot) -> Result<XmlNode, DomError> {
-        let mut name = None;
-        let mut fields = Fields::new();
-        stack.each(table, |stack, key, value| {
-            match (stack.item(key), stack.item(value)) {
-                (Item::Text(b"__name"), Item::Text(value)) => name = Some(value.to_vec()),
-                (Item::Text(b"__name"), _) => {}
-                (Item::Text(key), _) => fields.push((key.to_vec(), text(stack, value))),
-                _ => {}
-            }
-            Ok(())
-        })?;
-        let Some(name) = name else { return shape("an element without __name") };
-        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let attributes = attributes(fields)?;
-        Ok(XmlNode::Element { name, attributes, children: self.children(stack, table)? })
+    fn element(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut XmlDocumentEncoder<'_>,
+        table: Slot,
+    ) -> Result<(), DomError> {
+        let name = stack.push_member(table, self.name);
+        let Item::Text(text) = stack.item(name) else {
+            return shape("an element without __name");
+        };
+        // The document is a level as well.
+        if self.ancestors.len() < MAX_DEPTH {
+            out.begin(text).map_err(refused)?;
+        }
+        let fields = fields(stack, table)?;
+        for attribute in attributes(&fields) {
+            let (name, value) = attribute?;
+            out.attribute(name, value).map_err(refused)?;
+        }
+        self.children(stack, out, table)?;
+        out.end(stack.text(name));
+        stack.drop_last(name);
+        Ok(())
     }
 }
 
 /// A value as text, or the name of its type.
-fn text(stack: &Stack<'_>, value: Slot) -> Result<Vec<u8>, &'static str> {
-    Ok(match stack.item(value) {
-        Item::Text(text) => text.to_vec(),
-        Item::Number(number) => number_text(number).into_bytes(),
-        Item::Boolean(value) => value.to_string().into_bytes(),
+fn text(item: Item<'_>) -> Result<Cow<'_, [u8]>, &'static str> {
+    Ok(match item {
+        Item::Text(text) => text.into(),
+        Item::Number(number) => number_text(number).into_bytes().into(),
+        Item::Boolean(value) => value.to_string().into_bytes().into(),
         Item::Nil => return Err("nil"),
         Item::Table => return Err("table"),
         Item::Function => return Err("function"),

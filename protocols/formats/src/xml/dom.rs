@@ -60,128 +60,112 @@ fn count(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// A document to be written (CNV-33). Strings are bytes; those that XML cannot hold are written
-/// as base64.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct XmlDocument {
-    /// What comes before the root: `<?name a="b"?>`.
-    pub declarations: Vec<XmlDeclaration>,
-    /// The root element. More than one make a fragment, which is no XML document.
-    pub nodes: Vec<XmlNode>,
+/// Appends a document to a buffer (CNV-33): declarations, then elements. Strings are bytes; those
+/// that XML cannot hold are written as base64.
+///
+/// More than one element, or a text, at the outermost level make a fragment, which is no document:
+/// that is for the caller to know. After an error the text is of no use.
+#[derive(Debug)]
+pub struct XmlDocumentEncoder<'a> {
+    out: &'a mut Vec<u8>,
+    depth: usize,
+    /// The last begin has no `>` yet.
+    in_tag: bool,
 }
 
-/// A declaration of a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct XmlDeclaration {
-    /// `xml` for the XML declaration.
-    pub name: Vec<u8>,
-    /// Names and values. `version`, `encoding` and `standalone` of `xml` are written in this
-    /// order, which XML demands.
-    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
-}
+impl<'a> XmlDocumentEncoder<'a> {
+    /// An encoder that appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, depth: 1, in_tag: false }
+    }
 
-/// What stands in a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum XmlNode {
-    /// A text, not escaped.
-    Text(Vec<u8>),
-    /// An element.
-    Element {
-        /// Its name.
-        name: Vec<u8>,
-        /// Names and values, in the order in which they are written.
-        attributes: Vec<(Vec<u8>, Vec<u8>)>,
-        /// Texts and elements inside.
-        children: Vec<XmlNode>,
-    },
-}
-
-impl XmlDocument {
-    /// Appends the document.
+    /// Writes a declaration, `<?name a="b"?>`; that of the name `xml` must be the first. Its
+    /// `version`, `encoding` and `standalone` are written in this order, which XML demands.
     ///
     /// # Errors
-    /// [`WriteError::KeyNotName`] for a name that XML does not allow, [`WriteError::TooDeep`] for
-    /// more than 127 elements inside each other, for the document itself counts as a level;
-    /// `out` is then as it was.
-    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
-        let start = out.len();
-        let result = self.write_parts(out);
-        if result.is_err() {
-            out.truncate(start);
+    /// [`WriteError::KeyNotName`] for a name that XML does not allow.
+    pub fn declaration<'t>(
+        &mut self,
+        name: &[u8],
+        attributes: impl Iterator<Item = (&'t [u8], &'t [u8])>,
+    ) -> Result<(), WriteError> {
+        let mut ordered: Vec<_> = attributes.collect();
+        if name == b"xml" {
+            ordered.sort_by_key(|(name, _)| match *name {
+                b"version" => 0,
+                b"encoding" => 1,
+                b"standalone" => 2,
+                _ => 3,
+            });
         }
-        result
-    }
-
-    fn write_parts(&self, out: &mut Vec<u8>) -> Result<(), WriteError> {
-        // The XML declaration is only allowed as the beginning.
-        let is_xml = |declaration: &&XmlDeclaration| declaration.name == b"xml";
-        let first = self.declarations.iter().filter(is_xml);
-        let rest = self.declarations.iter().filter(|declaration| !is_xml(declaration));
-        for declaration in first.chain(rest) {
-            let mut ordered: Vec<_> = declaration.attributes.iter().collect();
-            if is_xml(&declaration) {
-                ordered.sort_by_key(|(name, _)| match &name[..] {
-                    b"version" => 0,
-                    b"encoding" => 1,
-                    b"standalone" => 2,
-                    _ => 3,
-                });
-            }
-            out.extend_from_slice(b"<?");
-            write_name(out, &declaration.name)?;
-            write_attributes(out, ordered.into_iter())?;
-            out.extend_from_slice(b"?>");
-        }
-        self.nodes.iter().try_for_each(|node| node.write(out, 1))
-    }
-}
-
-impl XmlNode {
-    fn write(&self, out: &mut Vec<u8>, depth: usize) -> Result<(), WriteError> {
-        let (name, attributes, children) = match self {
-            Self::Text(text) => {
-                escape(out, &text_of(text));
-                return Ok(());
-            }
-            Self::Element { name, attributes, children } => (name, attributes, children),
-        };
-        if depth >= MAX_DEPTH {
-            return Err(WriteError::TooDeep);
-        }
-        out.push(b'<');
-        write_name(out, name)?;
-        write_attributes(out, attributes.iter())?;
-        if children.is_empty() {
-            out.extend_from_slice(b"/>");
-            return Ok(());
-        }
-        out.push(b'>');
-        children.iter().try_for_each(|child| child.write(out, depth + 1))?;
-        out.extend_from_slice(b"</");
-        write_name(out, name)?;
-        out.push(b'>');
+        self.out.extend_from_slice(b"<?");
+        self.name(name)?;
+        ordered.into_iter().try_for_each(|(name, value)| self.attribute(name, value))?;
+        self.out.extend_from_slice(b"?>");
         Ok(())
     }
-}
 
-fn write_name(out: &mut Vec<u8>, name: &[u8]) -> Result<(), WriteError> {
-    if !std::str::from_utf8(name).is_ok_and(is_name) {
-        return Err(WriteError::KeyNotName);
+    /// Begins an element: attributes follow, then texts and elements, then [`end`](Self::end).
+    ///
+    /// # Errors
+    /// [`WriteError::KeyNotName`]; [`WriteError::TooDeep`] for more than 127 elements inside each
+    /// other, for the document itself counts as a level.
+    pub fn begin(&mut self, name: &[u8]) -> Result<(), WriteError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(WriteError::TooDeep);
+        }
+        self.content();
+        self.out.push(b'<');
+        self.name(name)?;
+        self.depth += 1;
+        self.in_tag = true;
+        Ok(())
     }
-    out.extend_from_slice(name);
-    Ok(())
-}
 
-fn write_attributes<'a>(
-    out: &mut Vec<u8>,
-    attributes: impl Iterator<Item = &'a (Vec<u8>, Vec<u8>)>,
-) -> Result<(), WriteError> {
-    for (name, value) in attributes {
-        out.push(b' ');
-        write_name(out, name)?;
-        out.extend_from_slice(b"=\"");
-        escape_attribute(out, &text_of(value));
-        out.push(b'"');
+    /// Writes an attribute of the element that was begun last.
+    ///
+    /// # Errors
+    /// [`WriteError::KeyNotName`].
+    pub fn attribute(&mut self, name: &[u8], value: &[u8]) -> Result<(), WriteError> {
+        self.out.push(b' ');
+        self.name(name)?;
+        self.out.extend_from_slice(b"=\"");
+        escape_attribute(self.out, &text_of(value));
+        self.out.push(b'"');
+        Ok(())
     }
-    Ok(())
+
+    /// Writes a text, escaped.
+    pub fn text(&mut self, text: &[u8]) {
+        self.content();
+        escape(self.out, &text_of(text));
+    }
+
+    /// Ends an element, whose name its begin has let pass.
+    pub fn end(&mut self, name: &[u8]) {
+        debug_assert!(self.depth > 1, "end without begin");
+        self.depth = self.depth.saturating_sub(1);
+        if std::mem::take(&mut self.in_tag) {
+            self.out.extend_from_slice(b"/>");
+            return;
+        }
+        self.out.extend_from_slice(b"</");
+        self.out.extend_from_slice(name);
+        self.out.push(b'>');
+    }
+
+    /// Something comes inside of the element.
+    fn content(&mut self) {
+        if std::mem::take(&mut self.in_tag) {
+            self.out.push(b'>');
+        }
+    }
+
+    fn name(&mut self, name: &[u8]) -> Result<(), WriteError> {
+        if !std::str::from_utf8(name).is_ok_and(is_name) {
+            return Err(WriteError::KeyNotName);
+        }
+        self.out.extend_from_slice(name);
+        Ok(())
+    }
 }

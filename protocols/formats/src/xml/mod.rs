@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::xmlrpc;
 
 pub use array::XmlArrayEncoder;
-pub use dom::{XmlDeclaration, XmlDocument, XmlNode};
+pub use dom::XmlDocumentEncoder;
 
 /// Reads XML as `mona:fromXML` does: the 2014 dialect when the root is `__array`
 /// ([`Kind::XmlArray`](crate::Kind), CNV-30), else the document as one value
