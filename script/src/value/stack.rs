@@ -114,9 +114,11 @@ impl<'l> Stack<'l> {
     }
 
     /// Takes off what stands above a place.
+    #[inline]
     pub(super) fn cut(&mut self, top: Slot) {
-        if top < self.top() && top.0 >= EXCHANGE {
-            // SAFETY: between the bottom and the top.
+        debug_assert!(top <= self.top(), "nothing to take off");
+        if top.0 >= EXCHANGE {
+            // SAFETY: not below the bottom; places that are not there yet would be nil.
             unsafe { ffi::lua_settop(self.state, top.0) }
         }
     }
@@ -178,7 +180,7 @@ impl<'l> Stack<'l> {
 
     /// Address of a table's metatable, null when it has none.
     #[inline]
-    pub(super) fn metatable(&mut self, table: Slot) -> *const c_void {
+    pub(super) fn metatable(&self, table: Slot) -> *const c_void {
         // SAFETY: any place may be asked, and the answer goes again.
         unsafe {
             if ffi::lua_getmetatable(self.state, table.0) == 0 {
@@ -274,7 +276,8 @@ impl<'l> Stack<'l> {
         let key = self.push_nil();
         let value = Slot(key.0 + 1);
         let result = loop {
-            match self.next(table, key) {
+            // The last key goes by itself.
+            match self.next(table) {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
                 Err(error) => break Err(error),
@@ -284,15 +287,18 @@ impl<'l> Stack<'l> {
             }
             self.cut(key);
         };
-        self.cut(Slot(key.0 - 1));
+        if result.is_err() {
+            self.cut(Slot(key.0 - 1));
+        }
         result
     }
 
     /// Puts the key after the one at the top in its place, and its value above; takes it off when it
     /// is the last.
     #[inline]
-    fn next(&mut self, table: Slot, key: Slot) -> mlua::Result<bool> {
-        if !self.is_table(table) || self.top() != key {
+    fn next(&mut self, table: Slot) -> mlua::Result<bool> {
+        if !self.is_table(table) {
+            self.cut(Slot(self.top().0 - 1));
             return Ok(false);
         }
         if self.stirred {
@@ -350,9 +356,14 @@ impl<'l> Stack<'l> {
     /// Puts a string on the stack.
     #[inline]
     pub(super) fn push_text(&mut self, text: &[u8]) -> Slot {
-        // SAFETY: the bytes are copied, or found among the strings there are.
-        unsafe { ffi::lua_pushlstring_(self.state, text.as_ptr().cast(), text.len()) };
+        self.push_bytes(text);
         self.top()
+    }
+
+    #[inline]
+    fn push_bytes(&mut self, text: &[u8]) {
+        // SAFETY: the bytes are copied, or found among the strings there are.
+        unsafe { ffi::lua_pushlstring_(self.state, text.as_ptr().cast(), text.len()) }
     }
 
     /// Puts a new table on the stack, with room for elements and members.
@@ -381,7 +392,7 @@ impl<'l> Stack<'l> {
     /// Sets a member of a table, without metamethods.
     #[inline]
     pub(super) fn set(&mut self, table: Slot, key: &[u8], value: Node) {
-        self.push_text(key);
+        self.push_bytes(key);
         self.push_node(value);
         self.set_top(table);
     }

@@ -6,7 +6,7 @@ use mlua::{Lua, Table};
 use ramona_amf::{Amf0Encoder, MAX_DEPTH};
 
 use super::stack::{Item, Slot, Stack};
-use super::walk::{Amf0Style, Shape, Walk};
+use super::walk::{Amf0Style, Shape, Walk, Write};
 
 impl Walk<'_> {
     /// Writes what is no table.
@@ -147,14 +147,14 @@ impl Walk<'_> {
                 };
                 if let Ok(index) = begun {
                     self.remember0(pointer, index);
-                    self.members(
-                        stack,
-                        out,
-                        table,
-                        None,
-                        Self::key0,
-                        |walk, stack, out, value| walk.amf0_inner(stack, out, value, depth + 1),
-                    )?;
+                    let write = Write {
+                        key: Self::key0,
+                        scalar: Self::amf0_scalar,
+                        table: |walk: &mut Self, stack: &mut Stack<'_>, out: &mut _, value| {
+                            walk.amf0_inner(stack, out, value, depth + 1)
+                        },
+                    };
+                    self.members(stack, out, table, None, write)?;
                     out.end_object();
                 } else {
                     self.notes.long += 1;

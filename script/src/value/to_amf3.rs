@@ -3,7 +3,7 @@
 use ramona_amf::Amf3Encoder;
 
 use super::stack::{Item, Slot, Stack};
-use super::walk::{Shape, Walk};
+use super::walk::{Shape, Walk, Write};
 
 impl Walk<'_> {
     /// Writes what is no table.
@@ -144,9 +144,14 @@ impl Walk<'_> {
             walk.notes.keys += usize::from(!written);
             written
         };
-        self.members(stack, out, table, array, key, |walk, stack, out, value| {
-            walk.amf3(stack, out, value, depth + 1)
-        })
+        let write = Write {
+            key,
+            scalar: Self::amf3_scalar,
+            table: |walk: &mut Self, stack: &mut Stack<'_>, out: &mut Amf3Encoder<'_>, value| {
+                walk.amf3(stack, out, value, depth + 1)
+            },
+        };
+        self.members(stack, out, table, array, write)
     }
 
     fn amf3_dictionary(

@@ -3,7 +3,7 @@
 use ramona_formats::{Encoder, WriteError};
 
 use super::stack::{Item, Slot, Stack};
-use super::walk::{Shape, Walk};
+use super::walk::{Shape, Walk, Write};
 
 /// Bytes of strings and keys in one text. Shared tables are written each time, so a small table
 /// can stand for any amount; no message of this node is longer.
@@ -152,7 +152,8 @@ impl Walk<'_> {
             }
             written.is_ok()
         };
-        self.members(stack, out, table, array, key, Self::text)
+        let write = Write { key, scalar: Self::text_scalar, table: Self::text };
+        self.members(stack, out, table, array, write)
     }
 
     fn refused(&mut self, error: WriteError) {

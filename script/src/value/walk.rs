@@ -221,7 +221,7 @@ impl<'m> Walk<'m> {
 
     /// Whether a value has a form in messages.
     #[inline]
-    pub(super) fn can_serialize(&self, stack: &mut Stack<'_>, value: Slot) -> bool {
+    pub(super) fn can_serialize(&self, stack: &Stack<'_>, value: Slot) -> bool {
         match stack.item(value) {
             Item::Table => {
                 let meta = stack.metatable(value);
@@ -234,7 +234,7 @@ impl<'m> Walk<'m> {
         }
     }
 
-    pub(super) fn is_entry(&self, stack: &mut Stack<'_>, key: Slot, value: Slot) -> bool {
+    pub(super) fn is_entry(&self, stack: &Stack<'_>, key: Slot, value: Slot) -> bool {
         stack.text(key) != b"__size"
             && self.can_serialize(stack, key)
             && self.can_serialize(stack, value)
@@ -279,34 +279,55 @@ impl<'m> Walk<'m> {
         out: &mut O,
         table: Slot,
         array: Option<usize>,
-        key: impl Fn(&mut Self, &mut O, &[u8]) -> bool,
-        write: impl Fn(&mut Self, &mut Stack<'_>, &mut O, Slot) -> mlua::Result<()>,
+        write: Write<
+            impl Fn(&mut Self, &mut O, &[u8]) -> bool,
+            impl Fn(&mut Self, &mut O, Item<'_>),
+            impl Fn(&mut Self, &mut Stack<'_>, &mut O, Slot) -> mlua::Result<()>,
+        >,
     ) -> mlua::Result<()> {
         stack.each(table, |stack, name, value| {
-            match stack.item(name) {
+            let text;
+            let name = match stack.item(name) {
                 Item::Text(b"__type") if array.is_none() => return Ok(()),
+                Item::Text(name) => name,
                 Item::Number(index) if array.is_some_and(|len| in_sequence(index, len)) => {
                     return Ok(());
                 }
-                Item::Text(_) | Item::Number(_) => {}
+                Item::Number(number) => {
+                    text = number_text(number);
+                    text.as_bytes()
+                }
                 _ => {
                     self.notes.keys += 1;
                     return Ok(());
                 }
-            }
-            if !self.can_serialize(stack, value) {
-                let name = stack.text(name);
-                let is_external = name == b"__writeExternal" || name == b"__readExternal";
-                self.notes.omitted += usize::from(!is_external);
-                return Ok(());
-            }
-            let follows = match stack.item(name) {
-                Item::Number(number) => key(self, out, number_text(number).as_bytes()),
-                _ => key(self, out, stack.text(name)),
             };
-            if follows { write(self, stack, out, value) } else { Ok(()) }
+            match stack.item(value) {
+                Item::Table if self.can_serialize(stack, value) => {
+                    if (write.key)(self, out, name) {
+                        return (write.table)(self, stack, out, value);
+                    }
+                }
+                Item::Table | Item::Function | Item::Other => {
+                    let is_external = name == b"__writeExternal" || name == b"__readExternal";
+                    self.notes.omitted += usize::from(!is_external);
+                }
+                item => {
+                    if (write.key)(self, out, name) {
+                        (write.scalar)(self, out, item);
+                    }
+                }
+            }
+            Ok(())
         })
     }
+}
+
+/// How a format writes the parts of a member: its name, what is no table, and a table.
+pub(super) struct Write<K, S, T> {
+    pub(super) key: K,
+    pub(super) scalar: S,
+    pub(super) table: T,
 }
 
 /// What the keys of a table say of it.
