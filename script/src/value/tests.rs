@@ -300,7 +300,8 @@ fn bytes(text: &LuaString) -> Bytes {
     Bytes::copy_from_slice(&text.as_bytes())
 }
 
-/// Members in the order of their names, and of equal ones the last, as a table has them.
+/// Members in the order of their names, and of equal ones the last, as a table has them; an object
+/// with nothing in it is an empty table like any other.
 fn sorted(value: Value) -> Value {
     let members = |members: Vec<(Bytes, Value)>| {
         let mut members: Vec<_> =
@@ -311,6 +312,9 @@ fn sorted(value: Value) -> Value {
     };
     match value {
         Value::Array(elements) => Value::Array(elements.into_iter().map(sorted).collect()),
+        Value::Object(Object { type_name: None, members }) if members.is_empty() => {
+            Value::Array(Vec::new())
+        }
         Value::Object(object) => {
             Value::Object(Object { members: members(object.members), ..object })
         }
