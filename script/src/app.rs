@@ -38,6 +38,18 @@ struct Record {
     /// The file's version, `None` when there is none (ENV-04).
     stamp: Option<Stamp>,
     checked_ms: u64,
+    /// Another node loaded it since its file was looked at, too soon to look again (CLU-13).
+    announced: bool,
+}
+
+impl Record {
+    fn loading(stamp: Option<Stamp>, checked_ms: u64) -> Self {
+        Self { status: Status::Loading, stamp, checked_ms, announced: false }
+    }
+
+    fn is_recent(&self, time: u64) -> bool {
+        time.saturating_sub(self.checked_ms) < CHECK_PERIOD_MS
+    }
 }
 
 /// Why an application cannot be opened.
@@ -150,10 +162,32 @@ impl Core {
         nearest.to_owned()
     }
 
-    /// Looks at the root's file whatever the time (ENV-08).
-    pub(crate) fn check_root(&self, lua: &Lua) {
+    /// Opens an application that another node loaded (CLU-13): at once, or when its file may be
+    /// looked at again, for nothing will announce it a second time.
+    pub(crate) fn open_announced(&self, lua: &Lua, path: &str) {
+        let time = self.host.epoch_ms();
+        self.with_record(path, |record| record.announced = record.is_recent(time));
+        // Missing is ignored, a load failure is in the log.
+        let _ = self.open_app(lua, path);
+    }
+
+    /// To be called every 2 s: looks at the root's file whatever the time (ENV-08), and at those of
+    /// announced applications.
+    pub(crate) fn check_files(&self, lua: &Lua) {
         // A failure is in the log.
         let _ = self.ensure(lua, "", true);
+        let time = self.host.epoch_ms();
+        let due: Vec<String> = {
+            let mut apps = self.apps.borrow_mut();
+            let due = apps.records.iter_mut().filter(|(_, record)| !record.is_recent(time));
+            due.filter_map(|(path, record)| {
+                std::mem::take(&mut record.announced).then(|| path.clone())
+            })
+            .collect()
+        };
+        for path in due {
+            self.open_announced(lua, &path);
+        }
     }
 
     fn ensure(&self, lua: &Lua, path: &str, now: bool) -> Result<(), OpenError> {
@@ -163,7 +197,7 @@ impl Core {
             (apps.folder(path), apps.records.get(path).cloned(), apps.stopping)
         };
         if let Some(known) = &known {
-            let recent = time.saturating_sub(known.checked_ms) < CHECK_PERIOD_MS && !now;
+            let recent = known.is_recent(time) && !now;
             if recent || stopping || known.status == Status::Loading {
                 return answer(&known.status);
             }
@@ -184,7 +218,7 @@ impl Core {
                 if !failed {
                     self.unload(lua, path);
                 }
-                self.put(path, Record { status: Status::Loading, stamp, checked_ms: time });
+                self.put(path, Record::loading(stamp, time));
                 if stamp.is_none() && !failed {
                     // ENV-10: only the first half of a reload.
                     self.set_loaded(path, true);
@@ -194,7 +228,7 @@ impl Core {
                 self.load(lua, path, stamp.is_some().then_some(file.as_path()))
             }
             None => {
-                self.put(path, Record { status: Status::Loading, stamp, checked_ms: time });
+                self.put(path, Record::loading(stamp, time));
                 let parent = path.rfind('/').map(|at| &path[..at]);
                 self.call_shared("new_app", (path, parent));
                 self.load(lua, path, stamp.is_some().then_some(file.as_path()))

@@ -307,6 +307,26 @@ fn clu_10_a_refusal_leaves_nothing() {
 }
 
 #[test]
+fn clu_13_what_is_announced_too_soon_to_look_again_is_looked_at_later() {
+    let mut node = Node::new(&[("/a", "NOTE('a1')"), ("/b", "NOTE('b1')")]);
+    for path in ["/a", "/b"] {
+        node.engine.sync_app(path.as_bytes());
+        node.file(&format!("www{path}/main.lua"), "NOTE('changed ', path)");
+    }
+    assert_eq!(node.notes(), ["a1", "b1"]);
+    node.engine.sync_app(b"/a");
+    node.engine.tick();
+    assert!(node.notes().is_empty(), "not within two seconds");
+    node.later();
+    node.engine.tick();
+    assert_eq!(node.notes(), ["changed /a"], "and nothing that was not announced");
+    node.file("www/a/main.lua", "NOTE('changed again')");
+    node.later();
+    node.engine.tick();
+    assert!(node.notes().is_empty(), "once for each announcement");
+}
+
+#[test]
 fn clu_12_and_13_applications_follow_sync_messages() {
     let mut node = Node::new(&[("/a", "NOTE('a1')")]);
     node.engine.sync_app(b"/a");

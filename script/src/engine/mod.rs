@@ -130,11 +130,11 @@ impl Engine {
         self.core.collect();
     }
 
-    /// To be called every 2 s: looks at the root's file (ENV-08), then `onManage` of the root
+    /// To be called every 2 s: looks at files of applications (ENV-08, CLU-13), then `onManage` of the root
     /// (EVT-05) and of clients (CLI-38), and mails (MON-26).
     pub fn tick(&mut self) {
         let _run = self.core.runs.begin();
-        self.core.check_root(&self.lua);
+        self.core.check_files(&self.lua);
         self.core.tune_memory(&self.lua);
         self.core.event("onManage", "manage", ());
         self.core.runs.next();
@@ -150,12 +150,12 @@ impl Engine {
         self.core.collect();
     }
 
-    /// Another node loaded an application (CLU-13): opens it here when it exists.
+    /// Another node loaded an application (CLU-13): opens it here when it exists, in one of the
+    /// next ticks when its file was looked at within the last 2 s.
     pub fn sync_app(&mut self, path: &[u8]) {
         let _run = self.core.runs.begin();
         let Some(path) = std::str::from_utf8(path).ok().and_then(normalise) else { return };
-        // Missing is ignored, a load failure is in the log.
-        let _ = self.core.open_app(&self.lua, &path);
+        self.core.open_announced(&self.lua, &path);
         self.core.collect();
     }
 
