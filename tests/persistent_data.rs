@@ -64,7 +64,8 @@ async fn dat_07_what_was_answered_outlives_a_killed_process() {
             running.kill();
             running.ended().await;
         }
-        let (next, connected) = program(&["--dir", &dir]).await;
+        // The folder of another program, with its data; the configuration is its own.
+        let (next, connected) = program(&["--dir", &dir, "--config", "ramona.ini"]).await;
         later.push(next);
         client = connected;
         let last = client.call("last", &[]).await.expect("an answer").remove(0);
