@@ -12,7 +12,7 @@
 //! [`Node`] starts and stops them. Messages between two or more actors are in [`messages`], one
 //! file per conversation; bounded sends go through [`outbox`]; every counter is in [`metrics`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod awake;
 mod blacklist;

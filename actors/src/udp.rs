@@ -5,18 +5,28 @@
 //! only while it waits: a socket that is always there wakes its thread for each datagram, also while
 //! that does something else, and once more for each that has left.
 
+mod batch;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tracing::info;
 
-/// Bytes that one call of the kernel may take: the largest UDP payload.
-const MAX_BATCH: usize = 65_000;
+use batch::{Headers, Message};
+
+/// Bytes for one address that the kernel cuts into datagrams: the largest UDP payload.
+const MAX_SEGMENTED: usize = 65_000;
+
+/// What waits for one call of the kernel: addresses, and bytes of all. A frame of 4 kB for 40 viewers
+/// is one call. Much more would leave the second level cache before the kernel copies it.
+const MAX_ADDRESSES: usize = 64;
+const MAX_BATCH: usize = 256 << 10;
 
 /// Room for one received batch of one source: datagrams that the kernel joined (GRO).
 const RECEIVE_BUFFER: usize = 65_535;
@@ -80,20 +90,21 @@ pub(crate) struct Udp {
     state: UdpSocketState,
     is_ipv6: bool,
     out: RefCell<Batch>,
+    /// Datagrams for one address that the kernel takes together (GSO).
+    segments: Cell<usize>,
     sent_bytes: Cell<u64>,
     /// Datagrams the kernel had no room for: lost as if on the way, and repeated as such.
     dropped: Cell<u64>,
 }
 
-/// Datagrams of one size for one address, which the kernel takes in one call (GSO).
+/// Datagrams that leave with one call of the kernel: a system call for each address costs more than
+/// its entry. The receiver may be woken by it and run at once on this processor, and the code of the
+/// kernel takes the place of ours in the caches.
 #[derive(Debug, Default)]
 struct Batch {
     bytes: Vec<u8>,
-    segment: usize,
-    count: usize,
-    to: Option<(SocketAddr, Option<IpAddr>)>,
-    /// A shorter datagram ends a batch.
-    closed: bool,
+    messages: Vec<Message>,
+    headers: Headers,
 }
 
 impl Udp {
@@ -102,6 +113,7 @@ impl Udp {
         let is_ipv6 = socket.local_addr()?.is_ipv6();
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self {
+            segments: Cell::new(state.max_gso_segments()),
             socket,
             state,
             is_ipv6,
@@ -129,53 +141,64 @@ impl Udp {
 
     /// Queues one datagram; [`flush`](Self::flush) sends what is left.
     pub(crate) fn send(&self, to: SocketAddr, from: Option<IpAddr>, datagram: &[u8]) {
+        let to = self.mapped(to);
         let mut batch = self.out.borrow_mut();
-        let segments = self.state.max_gso_segments();
-        if batch.count > 0
-            && (batch.to != Some((to, from))
-                || batch.closed
-                || datagram.len() > batch.segment
-                || batch.count >= segments
-                || batch.bytes.len() + datagram.len() > MAX_BATCH)
-        {
-            self.write(&mut batch);
+        let is_full = batch.bytes.len() + datagram.len() > MAX_BATCH;
+        let segments = self.segments.get();
+        match batch.messages.last_mut() {
+            Some(last) if !is_full && last.takes(to, from, datagram.len(), segments) => {
+                last.length += datagram.len();
+                last.count += 1;
+            }
+            last => {
+                if is_full && last.is_some() || batch.messages.len() == MAX_ADDRESSES {
+                    self.write(&mut batch);
+                }
+                let length = datagram.len();
+                batch.messages.push(Message { to, from, length, segment: length, count: 1 });
+            }
         }
-        if batch.count == 0 {
-            batch.to = Some((to, from));
-            batch.segment = datagram.len();
-        }
-        batch.closed = datagram.len() < batch.segment;
         batch.bytes.extend_from_slice(datagram);
-        batch.count += 1;
     }
 
     /// Sends what waits.
     pub(crate) fn flush(&self) {
         let mut batch = self.out.borrow_mut();
-        if batch.count > 0 {
+        if !batch.messages.is_empty() {
             self.write(&mut batch);
         }
     }
 
+    /// Sends a batch. Nobody waits for room: what finds none is lost, and so is what is for an
+    /// unreachable host, as datagrams may be.
     fn write(&self, batch: &mut Batch) {
-        let Some((to, from)) = batch.to.take() else { return };
-        let transmit = Transmit {
-            destination: self.mapped(to),
-            ecn: None,
-            contents: &batch.bytes,
-            segment_size: (batch.count > 1).then_some(batch.segment),
-            src_ip: from,
-        };
-        // Nobody waits for room, what finds none is lost.
-        let sent = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        match sent {
-            Ok(()) => self.sent_bytes.set(self.sent_bytes.get() + batch.bytes.len() as u64),
-            // Full buffers and unreachable hosts alike: lost, as datagrams may be.
-            Err(_) => self.dropped.set(self.dropped.get() + batch.count as u64),
+        let Batch { bytes, messages, headers } = batch;
+        let (mut first, mut offset) = (0, 0);
+        while first < messages.len() {
+            match headers.send(self.socket.as_fd(), &bytes[offset..], &messages[first..]) {
+                Ok(sent) => {
+                    let sent = &messages[first..][..sent];
+                    let length: usize = sent.iter().map(|message| message.length).sum();
+                    self.sent_bytes.set(self.sent_bytes.get() + length as u64);
+                    offset += length;
+                    first += sent.len();
+                }
+                // Some interfaces cannot cut, and it shows only here.
+                Err(error) if messages[first].count > 1 && cannot_cut(&error) => {
+                    info!(%error, "datagrams are no longer cut by the kernel");
+                    self.segments.set(1);
+                    let whole = messages.split_off(first);
+                    messages.extend(whole.iter().flat_map(Message::cut));
+                }
+                Err(_) => {
+                    self.dropped.set(self.dropped.get() + messages[first].count as u64);
+                    offset += messages[first].length;
+                    first += 1;
+                }
+            }
         }
-        batch.bytes.clear();
-        batch.count = 0;
-        batch.closed = false;
+        bytes.clear();
+        messages.clear();
     }
 
     /// A socket of both families wants IPv4 addresses as mapped ones.
@@ -218,6 +241,33 @@ impl Udp {
         }
         // Fewer than fit were all there were.
         Ok(received == BATCH_SIZE)
+    }
+}
+
+/// How the kernel says that it cannot cut what it was given.
+fn cannot_cut(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+}
+
+impl Message {
+    /// Whether the kernel would cut it right with one more datagram behind it.
+    fn takes(&self, to: SocketAddr, from: Option<IpAddr>, length: usize, segments: usize) -> bool {
+        // A shorter datagram is the last, and an empty one is its own message.
+        let is_open = self.length == self.segment * self.count;
+        (self.to, self.from) == (to, from)
+            && is_open
+            && (1..=self.segment).contains(&length)
+            && self.count < segments
+            && self.length + length <= MAX_SEGMENTED
+    }
+
+    /// Its datagrams, one by one.
+    fn cut(&self) -> impl Iterator<Item = Self> + use<> {
+        let whole = *self;
+        (0..whole.count).map(move |index| {
+            let length = whole.segment.min(whole.length - index * whole.segment);
+            Self { length, segment: length, count: 1, ..whole }
+        })
     }
 }
 

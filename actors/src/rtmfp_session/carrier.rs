@@ -279,6 +279,8 @@ impl Carrier for RtmfpCarrier {
 
     fn drain(&self) {
         let mut connection = self.connection.borrow_mut();
+        let mut buffer = self.hub.buffer.take();
+        connection.session_mut().swap_buffer(&mut buffer);
         loop {
             match connection.poll_output() {
                 tc::Output::Transmit { to, bytes } => {
@@ -297,6 +299,8 @@ impl Carrier for RtmfpCarrier {
                 }
             }
         }
+        connection.session_mut().swap_buffer(&mut buffer);
+        self.hub.buffer.replace(buffer);
         self.set_held(connection.session().is_held());
         drop(connection);
         match self.deadline.get() {

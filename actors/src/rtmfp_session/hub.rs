@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use ramona_rtmfp::{SessionId, session_of};
+use ramona_rtmfp::{PacketBuffer, SessionId, session_of};
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -60,6 +60,8 @@ pub(crate) struct RtmfpHub {
     pauses: Cell<bool>,
     /// Within a turn: datagrams leave together at its end.
     in_turn: Cell<bool>,
+    /// Where all sessions build their datagrams, one after the other.
+    pub(super) buffer: RefCell<PacketBuffer>,
 }
 
 impl RtmfpHub {
@@ -84,6 +86,7 @@ impl RtmfpHub {
             held: Cell::new(0),
             pauses: Cell::new(false),
             in_turn: Cell::new(false),
+            buffer: RefCell::default(),
         });
         let keeper = Rc::downgrade(&hub);
         actix_rt::spawn(async move {

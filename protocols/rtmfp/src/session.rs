@@ -8,12 +8,14 @@ mod config;
 mod event;
 mod keepalive;
 mod mobility;
+mod packets;
 mod receive;
 mod stats;
 mod transmit;
 
 pub use config::SessionConfig;
 pub use event::{CloseReason, Event, FlowEnd, Output, PacketError, Violation};
+pub use packets::PacketBuffer;
 pub use stats::SessionStats;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -125,12 +127,7 @@ pub struct Session {
     arrivals: Vec<Arrival>,
     controls: VecDeque<Control>,
     events: VecDeque<Event>,
-    /// The packet that is being built.
-    out: Vec<u8>,
-    /// Datagrams ready to be given out: whereto, and how many were. Their memory is used again.
-    sealed: Vec<SocketAddr>,
-    packets: Vec<Vec<u8>>,
-    sent: usize,
+    buffer: PacketBuffer,
     stats: SessionStats,
 }
 
@@ -181,10 +178,7 @@ impl Session {
             arrivals: Vec::new(),
             controls: VecDeque::new(),
             events: VecDeque::new(),
-            out: Vec::new(),
-            sealed: Vec::new(),
-            packets: Vec::new(),
-            sent: 0,
+            buffer: PacketBuffer::default(),
             stats: SessionStats::default(),
             config,
         }
@@ -264,7 +258,14 @@ impl Session {
 
     /// The datagram that [`poll_output`](Self::poll_output) gave out last.
     pub fn datagram(&self) -> &[u8] {
-        self.sent.checked_sub(1).and_then(|at| self.packets.get(at)).map_or(&[], Vec::as_slice)
+        self.buffer.latest()
+    }
+
+    /// Exchanges the memory in which datagrams are built: who drives many sessions lends the same to
+    /// each, and takes it back when [`poll_output`](Self::poll_output) has answered
+    /// [`Output::Timeout`]. Datagrams that were not given out before are lost.
+    pub fn swap_buffer(&mut self, buffer: &mut PacketBuffer) {
+        std::mem::swap(&mut self.buffer, buffer);
     }
 
     /// Counters.

@@ -39,15 +39,14 @@ impl Session {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        if self.sent == self.sealed.len() {
+        if self.buffer.is_drained() {
             self.build_packets();
         }
-        if let Some(to) = self.sealed.get(self.sent) {
-            let bytes = &self.packets[self.sent];
-            self.sent += 1;
+        if let Some(to) = self.buffer.advance() {
+            let bytes = self.buffer.latest();
             self.stats.packets_sent += 1;
             self.stats.bytes_sent += bytes.len() as u64;
-            return Output::Transmit { to: *to, bytes };
+            return Output::Transmit { to, bytes };
         }
         // Building a packet may have closed something.
         if let Some(event) = self.events.pop_front() {
@@ -193,21 +192,16 @@ impl Session {
 
     /// Builds the next datagrams, as many as there are up to a burst, and encrypts them together.
     fn build_packets(&mut self) {
-        self.sealed.clear();
-        self.sent = 0;
+        self.buffer.clear();
         // What an event may change is not built before it was given out.
-        while self.sealed.len() < MAX_BURST as usize && self.events.is_empty() {
+        while self.buffer.kept().len() < MAX_BURST as usize && self.events.is_empty() {
             let Some(to) = self.build_packet() else { break };
-            self.sealer.finish(&mut self.out);
-            let at = self.sealed.len();
-            if at == self.packets.len() {
-                self.packets.push(Vec::new());
-            }
-            std::mem::swap(&mut self.out, &mut self.packets[at]);
-            self.sealed.push(to);
+            self.sealer.finish(&mut self.buffer.out);
+            self.buffer.keep(to);
         }
-        if !self.sealed.is_empty() {
-            self.sealer.seal(self.far_id.0, &mut self.packets[..self.sealed.len()]);
+        let kept = self.buffer.kept();
+        if !kept.is_empty() {
+            self.sealer.seal(self.far_id.0, kept);
         }
     }
 
@@ -230,19 +224,19 @@ impl Session {
             return None;
         }
         self.begin_packet();
-        let empty = self.out.len();
+        let empty = self.buffer.out.len();
         self.append_acks();
         if sends_data {
             self.append_data();
         }
-        if self.out.len() == empty {
+        if self.buffer.out.len() == empty {
             return None;
         }
         Some(self.far_address)
     }
 
     fn begin_packet(&mut self) {
-        self.sealer.begin(&mut self.out);
+        self.sealer.begin(&mut self.buffer.out);
         let echo = self.echo.and_then(|(timestamp, received)| {
             let held = self.now.saturating_duration_since(received);
             let ticks = held.as_millis() as u64 / crate::packet::TICK_MS;
@@ -260,12 +254,12 @@ impl Session {
             timestamp: Some(self.ticks()),
             timestamp_echo: echo,
         };
-        header.encode(&mut self.out);
+        header.encode(&mut self.buffer.out);
     }
 
     fn build_control(&mut self, control: &Control) -> SocketAddr {
         self.begin_packet();
-        let out = &mut self.out;
+        let out = &mut self.buffer.out;
         match control {
             Control::Ping { to, message } => {
                 chunk::encode_plain(kind::PING, message, out);
@@ -317,11 +311,11 @@ impl Session {
     fn append_acks(&mut self) {
         let mut complete = true;
         for flow in self.recv_flows.values_mut().filter(|f| f.is_ack_pending()) {
-            if self.out.len() + flow.ack_len() > MAX_SEALED {
+            if self.buffer.out.len() + flow.ack_len() > MAX_SEALED {
                 complete = false;
                 continue;
             }
-            flow.encode_ack(MAX_SEALED, &mut self.out);
+            flow.encode_ack(MAX_SEALED, &mut self.buffer.out);
         }
         if complete {
             self.ack_now = false;
@@ -332,7 +326,7 @@ impl Session {
 
     fn append_data(&mut self) {
         let tsn = self.next_tsn;
-        let start = self.out.len();
+        let start = self.buffer.out.len();
         let mut critical = false;
         // Strict priorities; equal ones take turns.
         self.turn = self.turn.wrapping_add(1);
@@ -352,16 +346,16 @@ impl Session {
                 if flow.priority() != priority || !flow.is_eligible() {
                     continue;
                 }
-                let (before, len) = (flow.outstanding(), self.out.len());
-                flow.emit(self.now, tsn, MAX_SEALED, &mut self.out);
+                let (before, len) = (flow.outstanding(), self.buffer.out.len());
+                flow.emit(self.now, tsn, MAX_SEALED, &mut self.buffer.out);
                 let sent = flow.outstanding() - before;
                 self.outstanding += sent;
                 self.stats.data_bytes_sent += sent as u64;
-                critical |= flow.is_time_critical() && self.out.len() > len;
+                critical |= flow.is_time_critical() && self.buffer.out.len() > len;
             }
             below = Some(priority);
         }
-        if self.out.len() == start {
+        if self.buffer.out.len() == start {
             return;
         }
         self.next_tsn += 1;
@@ -373,7 +367,7 @@ impl Session {
             self.time_critical_sent = Some(self.now);
             self.time_critical.note_sent(self.now);
             let at = self.sealer.packet_start();
-            Header::mark_time_critical(&mut self.out[at]);
+            Header::mark_time_critical(&mut self.buffer.out[at]);
         }
     }
 }
