@@ -341,6 +341,7 @@ fn start_rtmfp(
     config.hello = HelloPolicy::Ask;
     config.new_sessions_per_second = services.rtmfp.new_sessions_per_second;
     config.max_sessions_per_address = services.rtmfp.max_sessions_per_address;
+    config.groups = workers.len() as u32;
     let endpoint = rtmfp::Endpoint::new(Instant::now(), config, entropy);
     let port = sockets.first().and_then(|socket| socket.local_addr().ok());
     let port = port.map_or(0, |address| address.port());

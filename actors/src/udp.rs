@@ -1,11 +1,11 @@
 //! A UDP socket that reads and writes in batches.
 //!
-//! Several threads share one port: each worker has a socket of its own, and the kernel gives all
-//! datagrams of one source to the same. Who reads has the socket in its event loop, only to read and
+//! Several threads share one port: each worker has a socket of its own, and the kernel gives it the
+//! datagrams of its sessions. Who reads has the socket in its event loop, only to read and
 //! only while it waits: a socket that is always there wakes its thread for each datagram, also while
 //! that does something else, and once more for each that has left.
 
-mod batch;
+mod sys;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
@@ -16,9 +16,9 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::info;
+use tracing::{info, warn};
 
-use batch::{Headers, Message};
+use sys::{Headers, Message};
 
 /// Bytes for one address that the kernel cuts into datagrams: the largest UDP payload.
 const MAX_SEGMENTED: usize = 65_000;
@@ -37,7 +37,8 @@ const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a port for both families where the address is the unspecified one of IPv4 and the system
 /// has IPv6; elsewhere exactly the address. Without a size of its buffers, [`SOCKET_BUFFER`]. As many
-/// sockets as asked for share it.
+/// sockets as asked for share it: a datagram is read by the one whose index is the remainder of its
+/// session's ID, and those outside sessions by one that its source decides.
 pub(crate) fn bind(
     address: SocketAddr,
     buffer: Option<usize>,
@@ -50,6 +51,11 @@ pub(crate) fn bind(
     let mut all = vec![first];
     for _ in 1..sockets {
         all.push(open(address, buffer, true)?);
+    }
+    if all.len() > 1
+        && let Err(error) = sys::steer(all[0].as_fd(), all.len() as u32)
+    {
+        warn!(%error, "RTMFP datagrams are not read by the threads of their sessions");
     }
     Ok(all)
 }
@@ -317,7 +323,105 @@ mod tests {
     }
 
     #[actix::test]
-    async fn sockets_of_one_port_share_the_sources_and_no_stranger_joins_them() {
+    async fn one_batch_reaches_many_and_one_that_cannot_be_sent_costs_no_other() {
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let near = Udp::new(near).unwrap();
+        let far: Vec<_> = (0..2 * MAX_ADDRESSES + 3)
+            .map(|_| bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0))
+            .map(|socket| (socket.local_addr().unwrap(), Udp::new(socket).unwrap()))
+            .collect();
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        for (index, (to, _)) in far.iter().enumerate() {
+            for length in [300, 300, index, 1_200] {
+                near.send(*to, None, &vec![index as u8; length]);
+            }
+            if index == 5 {
+                near.send(nowhere, None, b"lost");
+            }
+        }
+        near.flush();
+        assert_eq!(near.take_dropped(), 1);
+        let mut buffers = ReceiveBuffers::new();
+        for (index, (_, udp)) in far.iter().enumerate() {
+            let mut got = Vec::new();
+            while got.len() < 4 {
+                udp.readable().await.unwrap();
+                udp.receive(&mut buffers, |_, _, datagram| {
+                    assert!(datagram.iter().all(|byte| *byte == index as u8));
+                    got.push(datagram.len());
+                })
+                .unwrap();
+            }
+            assert_eq!(got, [300, 300, index, 1_200]);
+        }
+    }
+
+    #[actix::test]
+    async fn what_the_kernel_does_not_cut_is_sent_one_by_one() {
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let near = Udp::new(near).unwrap();
+        let far = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let (to, far) = (far.local_addr().unwrap(), Udp::new(far).unwrap());
+        // More than the kernel cuts at a time: it says EINVAL, as for what it never cuts.
+        near.segments.set(usize::MAX);
+        let count = 300;
+        (0..count).for_each(|_| near.send(to, None, &[7; 20]));
+        near.flush();
+        assert_eq!((near.segments.get(), near.take_dropped()), (1, 0));
+        let mut buffers = ReceiveBuffers::new();
+        let mut got = 0;
+        while got < count {
+            far.readable().await.unwrap();
+            far.receive(&mut buffers, |_, _, datagram| {
+                assert_eq!(datagram, [7; 20]);
+                got += 1;
+            })
+            .unwrap();
+        }
+    }
+
+    /// A datagram for a session: its ID, scrambled.
+    fn for_session(id: u32) -> Vec<u8> {
+        let mut datagram = vec![0; 36];
+        let (a, b) = (0x1234_5678_u32, 0x9abc_def0_u32 ^ id.rotate_left(7));
+        for (word, value) in [id ^ a ^ b, a, b].into_iter().enumerate() {
+            datagram[4 * word..][..4].copy_from_slice(&value.to_be_bytes());
+        }
+        assert_eq!(ramona_rtmfp::session_of(&datagram).map_or(0, |id| id.0), id);
+        datagram
+    }
+
+    #[actix::test]
+    async fn sockets_of_one_port_read_the_datagrams_of_their_sessions_wherever_they_come_from() {
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), None, 3).unwrap();
+        let at = sockets[0].local_addr().unwrap();
+        let sources: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let ids = [1, 2, 3, 4, 700_000_001, u32::MAX, u32::MAX - 1, 0x8000_0000];
+        for source in &sources {
+            for id in ids {
+                source.send_to(&for_session(id), at).unwrap();
+            }
+        }
+        let mut buffers = ReceiveBuffers::new();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let udp = Udp::new(socket).unwrap();
+            let expected = 4 * ids.iter().filter(|id| *id % 3 == index as u32).count();
+            let mut count = 0;
+            while count < expected {
+                udp.readable().await.unwrap();
+                udp.receive(&mut buffers, |_, _, datagram| {
+                    let id = ramona_rtmfp::session_of(datagram).unwrap().0;
+                    assert_eq!(id % 3, index as u32);
+                    count += 1;
+                })
+                .unwrap();
+            }
+            assert_eq!(count, expected);
+        }
+    }
+
+    #[actix::test]
+    async fn sockets_of_one_port_share_the_sources_outside_sessions_and_no_stranger_joins_them() {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), None, 2).unwrap();
         let at = sockets[0].local_addr().unwrap();
         let error = bind(at, None, 2).unwrap_err();
@@ -325,7 +429,7 @@ mod tests {
         let sources: Vec<_> = (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         for _ in 0..3 {
             for source in &sources {
-                source.send_to(b"x", at).unwrap();
+                source.send_to(&for_session(0), at).unwrap();
             }
         }
         let mut buffers = ReceiveBuffers::new();

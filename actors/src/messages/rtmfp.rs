@@ -61,12 +61,7 @@ impl Message for Datagrams {
 /// What a worker read that is for none of its sessions: startup packets, and those of a session
 /// that another worker holds, or nobody.
 #[derive(Debug)]
-pub struct Strangers {
-    /// Which worker: the sessions that they lead to go there.
-    pub worker: usize,
-    /// They.
-    pub datagrams: Datagrams,
-}
+pub struct Strangers(pub Datagrams);
 
 impl Message for Strangers {
     type Result = ();
@@ -135,8 +130,8 @@ pub enum ToEndpoint {
     },
     /// A session is over, its last words said.
     Ended(SessionId),
-    /// A key agreement is computed, for a keying that this worker read.
-    Agreed(Box<Agreement>, usize),
+    /// A key agreement is computed.
+    Agreed(Box<Agreement>),
 }
 
 impl Message for ToEndpoint {

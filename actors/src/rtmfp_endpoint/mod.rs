@@ -2,9 +2,8 @@
 //!
 //! Each worker reads a socket of its own ([`RtmfpHub`]) and hands over what is for none of its
 //! sessions. The endpoint runs the handshakes ([`rtmfp::Endpoint`]) and gives each session to the
-//! worker that read its keying, for the kernel gives that all datagrams of the same client. Of a
-//! client whose address changed they may come to another worker, and go through the endpoint from
-//! then on. Key agreements run on the blocking pool. It introduces peers to each other and asks the
+//! worker that its ID says, which is what the kernel goes by as well. Where it does not, datagrams
+//! come to any worker and go through the endpoint. Key agreements run on the blocking pool. It introduces peers to each other and asks the
 //! script where hellos and unknown peers shall go; whoever asks repeats the question, so questions
 //! are bounded and a slow script costs nothing but time.
 
@@ -59,8 +58,6 @@ pub(crate) struct RtmfpEndpoint {
     udp: Option<Udp>,
     /// By which of our addresses the datagram in hand came.
     own: Option<IpAddr>,
-    /// Which worker read it.
-    reader: usize,
     services: Arc<Services>,
     metrics: Arc<Metrics>,
     workers: Vec<WorkerOut>,
@@ -108,7 +105,6 @@ impl RtmfpEndpoint {
             sockets,
             udp: None,
             own: None,
-            reader: 0,
             workers: workers.collect(),
             routes: HashMap::new(),
             rendezvous: Rendezvous::default(),
@@ -185,9 +181,9 @@ impl RtmfpEndpoint {
                 self.introduce(from, peer, epd, tag, ctx);
             }
             EndpointEvent::Agree(job) => {
-                let (to, reader) = (ctx.address(), self.reader);
+                let to = ctx.address();
                 actix_rt::task::spawn_blocking(move || {
-                    to.do_send(ToEndpoint::Agreed(Box::new(job.run()), reader));
+                    to.do_send(ToEndpoint::Agreed(Box::new(job.run())));
                 });
             }
             EndpointEvent::SessionOpened { session, .. } => self.start_session(session),
@@ -228,7 +224,8 @@ impl RtmfpEndpoint {
     }
 
     fn start_session(&mut self, session: Box<rtmfp::Session>) {
-        let index = self.reader;
+        // The group of its ID; the kernel reads it there as well.
+        let index = session.id().0 as usize % self.workers.len();
         self.routes.insert(session.id(), index);
         let services = self.services.clone();
         self.workers[index].handle.to.do_send(StartSession(Box::new(move |local| {
@@ -310,13 +307,12 @@ impl Actor for RtmfpEndpoint {
         }
         let backlog = &self.metrics.actor(ActorKind::RtmfpEndpoint).backlog;
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            let index = worker.handle.index;
             let endpoint = ctx.address().recipient();
             let strangers = Outbox::new(ctx.address(), backlog.clone(), STRANGERS_BACKLOG);
             let services = self.services.clone();
             worker.handle.to.do_send(StartSession(Box::new(move |local| match Udp::new(socket) {
                 Ok(udp) => {
-                    local.set_rtmfp(RtmfpHub::new(udp, index, endpoint, strangers, &services));
+                    local.set_rtmfp(RtmfpHub::new(udp, endpoint, strangers, &services));
                 }
                 Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
             })));
@@ -331,9 +327,8 @@ impl Handler<Ticketed<Strangers>> for RtmfpEndpoint {
     fn handle(&mut self, message: Ticketed<Strangers>, ctx: &mut Self::Context) {
         let metrics = self.metrics.clone();
         let _handling = metrics.handling(ActorKind::RtmfpEndpoint);
-        let Strangers { worker, datagrams } = message.message;
+        let Strangers(datagrams) = message.message;
         let now = Instant::now();
-        self.reader = worker;
         datagrams.each(|item, datagram| self.take(now, item.from, item.own, datagram, ctx));
         for worker in &mut self.workers {
             worker.flush(&self.metrics);
@@ -370,8 +365,7 @@ impl Handler<ToEndpoint> for RtmfpEndpoint {
                 self.rendezvous.remove(session);
                 self.routes.remove(&session);
             }
-            ToEndpoint::Agreed(agreement, reader) => {
-                self.reader = reader;
+            ToEndpoint::Agreed(agreement) => {
                 self.endpoint.handle_agreement(Instant::now(), *agreement);
             }
         }

@@ -42,8 +42,6 @@ const RETRY: Duration = Duration::from_millis(100);
 const MAX_STRANGER: usize = 8 << 10;
 
 pub(crate) struct RtmfpHub {
-    /// Index of the worker.
-    worker: usize,
     pub(super) udp: Udp,
     strangers: Outbox<Strangers>,
     services: Arc<Services>,
@@ -67,13 +65,11 @@ pub(crate) struct RtmfpHub {
 impl RtmfpHub {
     pub(crate) fn new(
         udp: Udp,
-        worker: usize,
         endpoint: Recipient<ToEndpoint>,
         strangers: Outbox<Strangers>,
         services: &Arc<Services>,
     ) -> Rc<Self> {
         let hub = Rc::new(Self {
-            worker,
             udp,
             strangers,
             services: services.clone(),
@@ -167,8 +163,7 @@ impl RtmfpHub {
         if count == 0 {
             return;
         }
-        let strangers = Strangers { worker: self.worker, datagrams };
-        if let Offer::Full(_) = self.strangers.offer(strangers, count) {
+        if let Offer::Full(_) = self.strangers.offer(Strangers(datagrams), count) {
             self.metrics.rtmfp.datagrams_dropped.fetch_add(count as u64, Relaxed);
         }
     }

@@ -371,10 +371,15 @@ impl Endpoint {
         }
     }
 
-    /// An ID that no session and no opening has.
+    /// An ID that no session and no opening has, of the group that is to grow.
     fn fresh_session_id(&mut self) -> SessionId {
+        let groups = self.config.groups.max(1);
+        let group = self.table.next_group(groups);
         loop {
-            let id = SessionId(self.entropy.u32());
+            let random = self.entropy.u32();
+            let Some(id) = (random - random % groups).checked_add(group).map(SessionId) else {
+                continue;
+            };
             let opening = self.openings.iter().any(|o| o.session_id() == id);
             if id.0 != 0 && !opening && !self.table.contains(id) {
                 return id;

@@ -34,6 +34,13 @@ pub struct EndpointConfig {
     pub max_keyings: usize,
     /// Sessions in all.
     pub max_sessions: usize,
+    /// Groups that sessions are divided into, by the remainder of their [`SessionId`]: one for each
+    /// thread that reads datagrams, so that a filter of the system can tell whose each is. A group
+    /// gets 64 sessions before the next gets any, and the next 64 when all have as many: few
+    /// sessions are served cheapest by one thread, and many are spread.
+    ///
+    /// [`SessionId`]: crate::SessionId
+    pub groups: u32,
     /// Sessions of one IP address; many users may be behind one.
     pub max_sessions_per_address: usize,
     /// Sessions that one IP address may open in a second.
@@ -56,6 +63,7 @@ impl EndpointConfig {
             session: SessionConfig::default(),
             max_keyings: 16,
             max_sessions: 100_000,
+            groups: 1,
             max_sessions_per_address: 1024,
             new_sessions_per_second: 50,
             answer_bytes_per_second: 32_000,

@@ -28,8 +28,13 @@ pub(super) struct Answered {
     pub(super) answer: Option<Box<[u8]>>,
 }
 
+/// Sessions of a group before the next one gets any.
+const GROUP_BLOCK: usize = 64;
+
 #[derive(Default)]
 pub(super) struct Table {
+    /// How many sessions each group has, those from the first to the last that was asked for.
+    groups: Vec<usize>,
     sessions: HashMap<SessionId, Entry>,
     /// Responders only: an initiator may have any number of sessions with a far address.
     by_address: HashMap<SocketAddr, SessionId>,
@@ -60,7 +65,28 @@ impl Table {
         self.per_ip.get(&ip).copied().unwrap_or(0)
     }
 
+    /// The group that the next session is to be of.
+    pub(super) fn next_group(&mut self, groups: u32) -> u32 {
+        if self.groups.len() != groups as usize {
+            self.groups = vec![0; groups as usize];
+            for id in self.sessions.keys() {
+                self.groups[(id.0 % groups) as usize] += 1;
+            }
+        }
+        // The first of those with the fewest full blocks.
+        let next = self.groups.iter().enumerate().min_by_key(|(_, count)| **count / GROUP_BLOCK);
+        next.map_or(0, |(group, _)| group as u32)
+    }
+
+    fn group_of(&mut self, id: SessionId) -> Option<&mut usize> {
+        let groups = self.groups.len().max(1);
+        self.groups.get_mut(id.0 as usize % groups)
+    }
+
     pub(super) fn insert(&mut self, id: SessionId, entry: Entry) {
+        if let Some(count) = self.group_of(id) {
+            *count += 1;
+        }
         *self.per_ip.entry(entry.counted).or_default() += 1;
         if entry.role == Role::Responder {
             self.by_address.insert(entry.address, id);
@@ -102,6 +128,9 @@ impl Table {
     pub(super) fn remove(&mut self, id: SessionId) {
         self.detach(id);
         let Some(entry) = self.sessions.remove(&id) else { return };
+        if let Some(count) = self.group_of(id) {
+            *count = count.saturating_sub(1);
+        }
         if let Some(count) = self.per_ip.get_mut(&entry.counted) {
             *count -= 1;
             if *count == 0 {
@@ -125,6 +154,31 @@ mod tests {
             certificate: [peer; 32],
             keying: None,
         }
+    }
+
+    #[test]
+    fn a_group_is_filled_before_the_next_and_all_stay_level() {
+        let mut table = Table::default();
+        let mut ids: Vec<Vec<SessionId>> = vec![Vec::new(); 3];
+        let mut number = 0;
+        let mut open = |table: &mut Table, ids: &mut Vec<Vec<SessionId>>| {
+            let group = table.next_group(3);
+            number += 1;
+            let id = SessionId(3 * number + group);
+            table.insert(id, entry("192.0.2.1:1", 1));
+            ids[group as usize].push(id);
+        };
+        let counts = |ids: &[Vec<SessionId>]| ids.iter().map(Vec::len).collect::<Vec<_>>();
+        for (sessions, expected) in
+            [(64, [64, 0, 0]), (10, [64, 10, 0]), (118, [64, 64, 64]), (1, [65, 64, 64])]
+        {
+            (0..sessions).for_each(|_| open(&mut table, &mut ids));
+            assert_eq!(counts(&ids), expected);
+        }
+        // Sessions that end make room.
+        ids[1].drain(..20).for_each(|id| table.remove(id));
+        (0..20).for_each(|_| open(&mut table, &mut ids));
+        assert_eq!(counts(&ids), [65, 64, 64]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Datagrams for many addresses in one call of the kernel (`sendmmsg`), each address with a segment
-//! size of its own (GSO). The only unsafe code of this crate.
+//! Two calls of the kernel, the only unsafe code of this crate.
 //!
-//! quinn-udp sends to one address a call, rustix knows neither control message that is needed, and
-//! nix wants the same segment size for all.
+//! Datagrams for many addresses at once (`sendmmsg`), each address with a segment size of its own
+//! (GSO): quinn-udp sends to one address a call, rustix knows neither control message that is needed,
+//! and nix wants the same segment size for all. And which of the sockets of a port reads a datagram
+//! (`SO_ATTACH_REUSEPORT_CBPF`), which none of them has.
 
 #![allow(unsafe_code)]
 
@@ -15,6 +16,57 @@ use socket2::SockAddr;
 
 /// Room for the control messages of one address: the source address and the segment size take 64.
 const CONTROL: usize = 72;
+
+/// Makes the kernel give a datagram to the socket whose index, in the order in which they were
+/// bound, is the remainder of its session ID. Datagrams outside sessions, of ID 0, are spread by
+/// their source.
+pub(super) fn steer(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
+    // An answer that is no socket's index makes the kernel use the hash of both addresses.
+    const BY_SOURCE: u32 = u32::MAX;
+    let step =
+        |code: u32, operand: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k: operand };
+    let load = |at: u32| step(LOAD_WORD, at);
+    // The ID is the first word, unscrambled with the two after it. A datagram that ends before them
+    // goes to the first socket.
+    let mut program = [
+        load(0),
+        step(STORE, 0),
+        load(4),
+        step(RECALL, 0),
+        step(EXCLUSIVE_OR, 0),
+        step(STORE, 0),
+        load(8),
+        step(RECALL, 0),
+        step(EXCLUSIVE_OR, 0),
+        libc::sock_filter { jf: 1, ..step(JUMP_IF_EQUAL, 0) },
+        step(ANSWER, BY_SOURCE),
+        step(REMAINDER, sockets),
+        step(ANSWER_ACCUMULATOR, 0),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: `filter` points to `len` steps; the kernel copies them before the call returns, and
+    // checks the program.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Steps of a filter's program: an accumulator, a second register and words of memory.
+const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const STORE: u32 = libc::BPF_ST;
+const RECALL: u32 = libc::BPF_LDX | libc::BPF_MEM;
+const EXCLUSIVE_OR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
+const REMAINDER: u32 = libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K;
+const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
+const ANSWER_ACCUMULATOR: u32 = libc::BPF_RET | libc::BPF_A;
 
 /// Datagrams for one address.
 #[derive(Clone, Copy, Debug)]
