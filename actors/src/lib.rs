@@ -29,6 +29,7 @@ pub mod metrics;
 mod metrics_log;
 mod node;
 pub mod outbox;
+mod prefetch;
 pub mod publication;
 mod rtmfp_endpoint;
 mod rtmfp_session;

@@ -12,7 +12,8 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+pub(crate) use quinn_udp::BATCH_SIZE;
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -218,10 +219,12 @@ impl Udp {
     }
 
     /// Reads one batch and hands over each datagram with its source and the address it was sent
-    /// to; `false` when nothing more is there.
+    /// to; `false` when nothing more is there. Before that, `ahead` sees the first datagram of each
+    /// source.
     pub(crate) fn receive(
         &self,
         buffers: &mut ReceiveBuffers,
+        ahead: impl FnOnce(&mut dyn Iterator<Item = &[u8]>),
         mut take: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
     ) -> io::Result<bool> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
@@ -236,6 +239,8 @@ impl Udp {
                 Err(error) => return Err(error),
             }
         };
+        let batches = metas.iter().zip(&buffers.0).take(received);
+        ahead(&mut batches.map(|(meta, buffer)| &buffer[..meta.stride.min(meta.len)]));
         for (meta, buffer) in metas.iter().zip(&mut buffers.0).take(received) {
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             if meta.len == 0 {
@@ -307,10 +312,14 @@ mod tests {
         let mut buffers = ReceiveBuffers::new();
         while got.len() < sizes.len() {
             far.readable().await.unwrap();
-            far.receive(&mut buffers, |from, _, datagram| {
-                assert!(from.is_ipv4(), "{from}");
-                got.push((datagram.first().copied(), datagram.len()));
-            })
+            far.receive(
+                &mut buffers,
+                |_| {},
+                |from, _, datagram| {
+                    assert!(from.is_ipv4(), "{from}");
+                    got.push((datagram.first().copied(), datagram.len()));
+                },
+            )
             .unwrap();
         }
         let sent: Vec<_> = sizes
@@ -346,10 +355,14 @@ mod tests {
             let mut got = Vec::new();
             while got.len() < 4 {
                 udp.readable().await.unwrap();
-                udp.receive(&mut buffers, |_, _, datagram| {
-                    assert!(datagram.iter().all(|byte| *byte == index as u8));
-                    got.push(datagram.len());
-                })
+                udp.receive(
+                    &mut buffers,
+                    |_| {},
+                    |_, _, datagram| {
+                        assert!(datagram.iter().all(|byte| *byte == index as u8));
+                        got.push(datagram.len());
+                    },
+                )
                 .unwrap();
             }
             assert_eq!(got, [300, 300, index, 1_200]);
@@ -372,10 +385,14 @@ mod tests {
         let mut got = 0;
         while got < count {
             far.readable().await.unwrap();
-            far.receive(&mut buffers, |_, _, datagram| {
-                assert_eq!(datagram, [7; 20]);
-                got += 1;
-            })
+            far.receive(
+                &mut buffers,
+                |_| {},
+                |_, _, datagram| {
+                    assert_eq!(datagram, [7; 20]);
+                    got += 1;
+                },
+            )
             .unwrap();
         }
     }
@@ -409,11 +426,15 @@ mod tests {
             let mut count = 0;
             while count < expected {
                 udp.readable().await.unwrap();
-                udp.receive(&mut buffers, |_, _, datagram| {
-                    let id = ramona_rtmfp::session_of(datagram).unwrap().0;
-                    assert_eq!(id % 3, index as u32);
-                    count += 1;
-                })
+                udp.receive(
+                    &mut buffers,
+                    |_| {},
+                    |_, _, datagram| {
+                        let id = ramona_rtmfp::session_of(datagram).unwrap().0;
+                        assert_eq!(id % 3, index as u32);
+                        count += 1;
+                    },
+                )
                 .unwrap();
             }
             assert_eq!(count, expected);
@@ -438,7 +459,7 @@ mod tests {
             let udp = Udp::new(socket).unwrap();
             let mut from = Vec::new();
             udp.readable().await.unwrap();
-            while udp.receive(&mut buffers, |source, _, _| from.push(source)).unwrap() {}
+            while udp.receive(&mut buffers, |_| {}, |source, _, _| from.push(source)).unwrap() {}
             got.push(from);
         }
         assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 3 * sources.len());

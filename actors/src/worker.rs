@@ -255,8 +255,8 @@ mod tests {
         fn welcome(&self, _: bool, frames: &[MediaFrame], _: bool) -> Sent {
             self.note('w', frames)
         }
-        fn is_idle(&self) -> bool {
-            true
+        fn look_ahead(&self, _: usize) -> bool {
+            false
         }
         fn deliver(&self, frames: &[MediaFrame], _: bool, after_gap: bool) -> Sent {
             self.note(if after_gap { 'g' } else { 'd' }, frames)

@@ -29,6 +29,7 @@ use crate::messages::group::GroupId;
 use crate::messages::rtmfp::ToEndpoint;
 use crate::messages::script::ToScript;
 use crate::metrics::{ActorKind, Protocol};
+use crate::prefetch::{Fetch, prefetch};
 use crate::services::epoch_ms;
 
 /// NetGroups one client may be in; each is a flow of its session.
@@ -126,6 +127,18 @@ impl RtmfpCarrier {
         self.drain();
         self.count();
         self.poke()
+    }
+
+    /// Fetches memory that is needed soon, see [`Viewer::look_ahead`](crate::worker::Viewer).
+    pub(super) fn look_ahead(&self, step: usize) -> bool {
+        match (step, self.connection.try_borrow()) {
+            (0, _) => {
+                prefetch(self);
+                true
+            }
+            (_, Ok(connection)) => connection.session().visit_memory(step - 1, &mut Fetch),
+            (_, Err(_)) => false,
+        }
     }
 
     pub(super) fn set_held(&self, is_held: bool) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use ramona_rtmfp::{PacketBuffer, SessionId, session_of};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -23,7 +24,7 @@ use crate::messages::rtmfp::{Datagrams, SessionOrder, Strangers, ToEndpoint, ToR
 use crate::metrics::Metrics;
 use crate::outbox::{Offer, Outbox};
 use crate::services::Services;
-use crate::udp::{ReceiveBuffers, Udp};
+use crate::udp::{BATCH_SIZE, ReceiveBuffers, Udp};
 
 /// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
 const BATCHES_PER_TURN: usize = 8;
@@ -119,7 +120,8 @@ impl RtmfpHub {
         let mut brought_events = false;
         self.turn(|| {
             for _ in 0..BATCHES_PER_TURN {
-                let received = self.udp.receive(buffers, |from, own, datagram| {
+                let ahead = |datagrams: &mut dyn Iterator<Item = &[u8]>| self.look_ahead(datagrams);
+                let received = self.udp.receive(buffers, ahead, |from, own, datagram| {
                     count += 1;
                     if self.services.blacklist.blocks(from.ip()) {
                         return;
@@ -156,6 +158,16 @@ impl RtmfpHub {
         let is_quiet = count > 0 && !brought_events && strangers.items.is_empty();
         self.pauses.set(is_quiet && self.held.get() == 0);
         self.hand_over(strangers);
+    }
+
+    /// Fetches the memory of the sessions that datagrams are for.
+    fn look_ahead(&self, datagrams: &mut dyn Iterator<Item = &[u8]>) {
+        let sessions = self.sessions.borrow();
+        let carrier = |datagram| sessions.get(&session_of(datagram)?).map(|carrier| &**carrier);
+        let carriers: SmallVec<[&RtmfpCarrier; BATCH_SIZE]> =
+            datagrams.filter_map(carrier).collect();
+        let look = |step| carriers.iter().fold(false, |more, one| more | one.look_ahead(step));
+        (0..).find(|step| !look(*step));
     }
 
     fn hand_over(&self, datagrams: Datagrams) {

@@ -15,6 +15,7 @@ use super::carrier::RtmfpCarrier;
 use crate::client_session::{Carrier, ViewerNumbers};
 use crate::messages::client::ToSession;
 use crate::metrics::Protocol;
+use crate::prefetch::prefetch;
 use crate::worker::{Sent, Viewer};
 
 pub(crate) struct RtmfpViewer {
@@ -110,11 +111,12 @@ impl Viewer for RtmfpViewer {
         self.send(frames, has_video, true)
     }
 
-    fn is_idle(&self) -> bool {
-        // Looks at whatever `send` needs first, see `worker::AHEAD`.
-        let connection = self.carrier.connection.try_borrow();
-        let is_idle = connection.is_ok_and(|connection| connection.session().is_idle());
-        self.gate.try_borrow().is_ok() & !self.closing.get() & is_idle
+    fn look_ahead(&self, step: usize) -> bool {
+        match step {
+            0 => prefetch(self),
+            _ => return self.carrier.look_ahead(step - 1),
+        }
+        true
     }
 
     fn deliver(&self, frames: &[MediaFrame], has_video: bool, after_gap: bool) -> Sent {

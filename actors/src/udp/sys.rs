@@ -1,4 +1,4 @@
-//! Two calls of the kernel, the only unsafe code of this crate.
+//! Two calls of the kernel that no safe crate makes.
 //!
 //! Datagrams for many addresses at once (`sendmmsg`), each address with a segment size of its own
 //! (GSO): quinn-udp sends to one address a call, rustix knows neither control message that is needed,

@@ -137,9 +137,11 @@ impl Local {
         let slots = viewers.get(&batch.stream).map(Vec::as_slice).unwrap_or_default();
         let mut deliver = || {
             for slots in slots.chunks(AHEAD) {
-                for slot in slots {
-                    std::hint::black_box(slot.viewer.is_idle());
-                }
+                let look = |step| {
+                    let ahead = |more, slot: &Slot| more | slot.viewer.look_ahead(step);
+                    slots.iter().fold(false, ahead)
+                };
+                (0..).find(|step| !look(*step));
                 for slot in slots.iter().filter(|slot| slot.joined) {
                     let done = slot.viewer.deliver(&batch.frames, batch.has_video, batch.after_gap);
                     sent[slot.viewer.protocol() as usize].add(done);

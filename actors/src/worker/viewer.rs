@@ -13,8 +13,9 @@ pub(crate) trait Viewer {
     fn protocol(&self) -> Protocol;
     /// The cached group, at the start of the subscription.
     fn welcome(&self, running: bool, frames: &[MediaFrame], has_video: bool) -> Sent;
-    /// Whether frames would leave at once; asked some viewers ahead of [`deliver`](Self::deliver).
-    fn is_idle(&self) -> bool;
+    /// Fetches what [`deliver`](Self::deliver) needs of memory, some viewers ahead of it: in steps,
+    /// each behind the same of all those viewers, until it answers that nothing is left.
+    fn look_ahead(&self, step: usize) -> bool;
     /// Frames as they come.
     fn deliver(&self, frames: &[MediaFrame], has_video: bool, after_gap: bool) -> Sent;
     /// The publication started or ended.

@@ -51,6 +51,6 @@ pub use profile::{
     set_keepalive,
 };
 pub use session::{
-    CloseReason, Event, FlowEnd, Output, PacketBuffer, PacketError, Role, Session, SessionConfig,
-    SessionId, SessionStats, Violation,
+    CloseReason, Event, FlowEnd, MemoryVisitor, Output, PacketBuffer, PacketError, Role, Session,
+    SessionConfig, SessionId, SessionStats, Violation,
 };

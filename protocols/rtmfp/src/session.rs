@@ -7,6 +7,7 @@ mod close;
 mod config;
 mod event;
 mod keepalive;
+mod memory;
 mod mobility;
 mod packets;
 mod receive;
@@ -15,6 +16,7 @@ mod transmit;
 
 pub use config::SessionConfig;
 pub use event::{CloseReason, Event, FlowEnd, Output, PacketError, Violation};
+pub use memory::MemoryVisitor;
 pub use packets::PacketBuffer;
 pub use stats::SessionStats;
 
@@ -115,8 +117,11 @@ pub struct Session {
     time_critical_sent: Option<Instant>,
     time_critical_reverse: Option<Instant>,
 
-    /// Few, and looked through for each packet that is sent.
     recv_flows: BTreeMap<u64, RecvFlow>,
+    /// Receiving flows may have something to acknowledge, or another time to end; otherwise they are
+    /// not looked at, and this is when the first of them ends.
+    recv_changed: bool,
+    recv_linger: Option<Instant>,
     buffered: usize,
     ack_now: bool,
     ack_at: Option<Instant>,
@@ -170,6 +175,8 @@ impl Session {
             time_critical_sent: None,
             time_critical_reverse: None,
             recv_flows: BTreeMap::new(),
+            recv_changed: false,
+            recv_linger: None,
             buffered: 0,
             ack_now: false,
             ack_at: None,
@@ -232,13 +239,6 @@ impl Session {
     /// Whether something that could be sent waits for acknowledgements of what was.
     pub fn is_held(&self) -> bool {
         self.is_held
-    }
-
-    /// Whether nothing waits to be sent or acknowledged. Looks at all that sending looks at first, so
-    /// that who asks for many sessions in a row fetches their memory together.
-    pub fn is_idle(&self) -> bool {
-        // Without a way out of the loop: each flow is looked at.
-        self.send_flows.iter().fold(!self.is_held, |idle, flow| idle & flow.is_idle())
     }
 
     /// Smoothed round trip time, once there is a sample.
@@ -403,6 +403,7 @@ impl Session {
     ) {
         self.now = self.now.max(now);
         let Some(recv) = self.recv_flows.get_mut(&flow.0) else { return };
+        self.recv_changed = true;
         let before = recv.buffered();
         recv.accept(self.now, delivery, capacity, &mut self.arrivals);
         self.buffered = self.buffered + recv.buffered() - before;
@@ -414,6 +415,7 @@ impl Session {
     /// acknowledgements (RFC 7016 §3.6.3.7). Code 0 says nothing in particular.
     pub fn reject_flow(&mut self, flow: RecvFlowId, code: u64) {
         let Some(recv) = self.recv_flows.get_mut(&flow.0) else { return };
+        self.recv_changed = true;
         self.buffered -= recv.buffered();
         recv.reject(code);
         self.buffered += recv.buffered();
@@ -425,6 +427,7 @@ impl Session {
     pub fn suspend_flow(&mut self, now: Instant, flow: RecvFlowId, on: bool) {
         self.now = self.now.max(now);
         let Some(recv) = self.recv_flows.get_mut(&flow.0) else { return };
+        self.recv_changed = true;
         let before = recv.buffered();
         recv.set_suspended(self.now, on, &mut self.arrivals);
         self.buffered = self.buffered + recv.buffered() - before;

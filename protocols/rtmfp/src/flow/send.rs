@@ -19,6 +19,7 @@ use crate::chunk::{
 };
 use crate::flow::fragment::{Fragment, MAX_FRAGMENT, Queued};
 use crate::flow::{FlowOptions, FlowStats, MAX_MESSAGE_HEADER, Message, Priority, WriteError};
+use crate::session::MemoryVisitor;
 
 /// What the receiver may be sent before its first acknowledgement.
 const INITIAL_WINDOW: u64 = 65_536;
@@ -252,9 +253,16 @@ impl SendFlow {
         self.fragments.front().is_some_and(|f| f.sent) || self.update.is_some()
     }
 
-    /// Whether nothing waits here or is on its way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.fragments.is_empty()
+    /// Shows the ends of the queues.
+    pub(crate) fn visit_queues(&self, visitor: &mut impl MemoryVisitor) {
+        [self.fragments.front(), self.fragments.back()]
+            .into_iter()
+            .flatten()
+            .for_each(|fragment| visitor.visit(fragment));
+        [self.messages.front(), self.messages.back()]
+            .into_iter()
+            .flatten()
+            .for_each(|message| visitor.visit(message));
     }
 
     /// The receiver has no room, and something waits.

@@ -73,6 +73,7 @@ impl Session {
     fn drop_flows(&mut self) {
         self.send_flows.clear();
         self.recv_flows.clear();
+        self.recv_changed = true;
         self.outstanding = 0;
         self.buffered = 0;
         self.ack_now = false;

@@ -148,6 +148,7 @@ impl Session {
             return;
         }
         let Some(flow) = self.recv_flows.get_mut(&data.flow) else { return };
+        self.recv_changed = true;
         let before = flow.buffered();
         let taken = flow.receive(self.now, data, &mut self.arena, &mut self.arrivals);
         self.buffered = self.buffered + flow.buffered() - before;
@@ -201,6 +202,7 @@ impl Session {
         let metadata = startup.metadata.unwrap_or_default();
         let flow = RecvFlow::new(data.flow, metadata, startup.association, state, PENDING_CAPACITY);
         self.recv_flows.insert(data.flow, flow);
+        self.recv_changed = true;
         self.ack_now = true;
         true
     }
@@ -209,6 +211,7 @@ impl Session {
         match decode_probe(payload).and_then(|flow| self.recv_flows.get_mut(&flow)) {
             Some(flow) => {
                 flow.request_ack();
+                self.recv_changed = true;
                 self.ack_now = true;
             }
             None => self.stats.chunks_dropped += 1,

@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::chunk::{self, ForwardedHello, kind};
 use crate::congestion::SMSS;
 use crate::crypto::SSID_LEN;
-use crate::flow::{SendFlow, SendFlowId};
+use crate::flow::{RecvFlow, SendFlow, SendFlowId};
 use crate::packet::Header;
 use crate::session::config::{
     ECHO_LIFETIME, MAX_BURST, MAX_CONTROLS, MIN_PACED_RTT, PROBE_GROWTH, PROBE_MAX, PROBE_MIN,
@@ -103,10 +103,13 @@ impl Session {
             add(flow.linger_deadline());
             add(flow.acceptance_deadline());
         }
-        for flow in self.recv_flows.values() {
-            add(flow.linger_deadline());
-        }
+        add(if self.recv_changed { self.first_linger() } else { self.recv_linger });
         deadline
+    }
+
+    /// When the first of the receiving flows that are over is forgotten.
+    fn first_linger(&self) -> Option<Instant> {
+        self.recv_flows.values().filter_map(RecvFlow::linger_deadline).min()
     }
 
     fn flow_timeouts(&mut self) {
@@ -135,7 +138,10 @@ impl Session {
                 i += 1;
             }
         }
-        self.recv_flows.retain(|_, flow| flow.linger_deadline().is_none_or(|at| at > now));
+        if self.recv_changed || self.recv_linger.is_some_and(|at| at <= now) {
+            self.recv_flows.retain(|_, flow| flow.linger_deadline().is_none_or(|at| at > now));
+            self.recv_changed = true;
+        }
     }
 
     /// Nothing was acknowledged for a whole ERTO (RFC 7016 §3.6.2.6).
@@ -309,6 +315,17 @@ impl Session {
     }
 
     fn append_acks(&mut self) {
+        if self.recv_changed && !self.append_changed_acks() {
+            return;
+        }
+        // Also without any, for datagrams of flows that are not known count as data.
+        self.ack_now = false;
+        self.ack_at = None;
+        self.data_packets = 0;
+    }
+
+    /// Whether all that wait found room.
+    fn append_changed_acks(&mut self) -> bool {
         let mut complete = true;
         for flow in self.recv_flows.values_mut().filter(|f| f.is_ack_pending()) {
             if self.buffer.out.len() + flow.ack_len() > MAX_SEALED {
@@ -318,10 +335,10 @@ impl Session {
             flow.encode_ack(MAX_SEALED, &mut self.buffer.out);
         }
         if complete {
-            self.ack_now = false;
-            self.ack_at = None;
-            self.data_packets = 0;
+            self.recv_linger = self.first_linger();
+            self.recv_changed = false;
         }
+        complete
     }
 
     fn append_data(&mut self) {
