@@ -225,7 +225,8 @@ fn smp_07_the_relay_carries_every_packet_and_redirects_the_401st_player() {
     assert_eq!(b.asked(), [Asked::Publish { name: "live".into(), record: false }]);
 
     let audio = MediaFrame::new(MediaKind::Audio, 21, Bytes::from_static(b"\xAF\x01\x00\xFF"));
-    let data = MediaFrame::new(MediaKind::Data, 0, amf0(&[text("f"), number(1.0)]).into());
+    // What is pushed as data has no time of its own: it is at the media before it.
+    let data = MediaFrame::new(MediaKind::Data, 21, amf0(&[text("f"), number(1.0)]).into());
     let frames = [video(20, b"\x17\x01\0\0\0\xFE"), audio, data, video(40, b"\x27\x01\0\0\0")];
     a.engine.media(PublicationId(5), &frames);
     carry(&a, &mut b, 1);
