@@ -4,7 +4,6 @@ mod common;
 
 use common::{array_xml, bytes, json, list, number, numbers, param, params, query, response};
 use common::{single_json, table, text, values};
-use proptest::prelude::*;
 use ramona_amf::{Object, Value};
 use ramona_formats::{
     Encoder, JsonEncoder, Kind, QueryEncoder, ReadError, WriteError, XmlArrayEncoder,
@@ -468,63 +467,4 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     assert_eq!(to.begin_object(Some(b"\0")), Err(WriteError::KeyNotText));
     to.finish();
     assert_eq!(out, response(""));
-}
-
-/// Pieces of XML: plain tags and texts are read in another way than the others.
-const PIECES: [&str; 12] = [
-    "<a>",
-    "</a>",
-    "<bb>",
-    "</bb>",
-    "x",
-    " ",
-    "&lt;",
-    "\r\n",
-    "<!--c-->",
-    "<a/>",
-    "<a b='1'>",
-    "</c>",
-];
-
-proptest! {
-    #[test]
-    fn cnv_32_blanks_in_tags_change_nothing(
-        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..20),
-        ends in any::<bool>(),
-    ) {
-        let mut text = format!("<r>{}</r>", pieces.concat());
-        if ends {
-            // Whatever is open is ended.
-            let mut open = Vec::new();
-            let mut balanced = String::from("<r>");
-            for piece in &pieces {
-                match *piece {
-                    "<a>" | "<a b='1'>" => open.push("</a>"),
-                    "<bb>" => open.push("</bb>"),
-                    end if end.starts_with("</") && open.last() != Some(&end) => continue,
-                    end if end.starts_with("</") => drop(open.pop()),
-                    _ => {}
-                }
-                balanced.push_str(piece);
-            }
-            balanced.extend(open.into_iter().rev());
-            text = balanced + "</r>";
-        }
-        let blanks = text.replace("a>", "a >").replace("bb>", "bb\n>").replace("r>", "r >");
-        let read = |text: &str| read_xml(text.as_bytes()).ok().map(|mut document| {
-            read_values(&mut document).unwrap()
-        });
-        prop_assert_eq!(read(&text), read(&blanks));
-        prop_assert!(!ends || read(&text).is_some(), "{}", text);
-    }
-}
-
-#[test]
-fn xml_that_ends_what_did_not_begin_is_malformed() {
-    for malformed in
-        ["<a></a></a>", "<a><b></a></b>", "<a><b></a>", "<a></b>", "<a></ab>", "<a></a>x"]
-    {
-        let error = read_xml(malformed.as_bytes()).expect_err(malformed);
-        assert!(error.to_string().contains("at byte"), "{malformed}: {error}");
-    }
 }
