@@ -9,6 +9,12 @@ use ramona_amf::{Builder, Container};
 use crate::error::{Problem, ReadError};
 use crate::limits::{MAX_CONTAINERS, MAX_INPUT_BYTES, MAX_NODES, MAX_PROBLEMS};
 
+/// A member of JSON or a query is two nodes.
+const BYTES_PER_NODE: usize = 8;
+
+/// Nodes that are reserved on the length of a text alone.
+const MAX_RESERVED: usize = 4_096;
+
 /// What a text was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -139,7 +145,9 @@ impl Tape {
         if bytes > MAX_INPUT_BYTES {
             Err(ReadError::TooLong { bytes })
         } else {
-            Ok(Self::default())
+            let nodes = Vec::with_capacity((bytes / BYTES_PER_NODE).min(MAX_RESERVED));
+            let text = Vec::with_capacity(bytes.min(16 * MAX_RESERVED));
+            Ok(Self { nodes, text, ..Self::default() })
         }
     }
 

@@ -1,5 +1,7 @@
 //! Query strings (`application/x-www-form-urlencoded`; script API spec CNV-35, CNV-36).
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 use crate::document::{Document, Kind, Node, Span, Tape};
@@ -51,10 +53,13 @@ pub fn read_query(query: &[u8]) -> Result<Document, ReadError> {
     Ok(Document::new(Kind::Query, tape, values))
 }
 
-fn decode(part: &[u8]) -> Vec<u8> {
+fn decode(part: &[u8]) -> Cow<'_, [u8]> {
+    if !part.contains(&b'+') {
+        return percent_decode(part).into();
+    }
     let mut part = part.to_vec();
     part.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
-    percent_decode(&part).collect()
+    percent_decode(&part).collect::<Vec<_>>().into()
 }
 
 /// Adds the value that a text looks like (GEN-15).

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::de::{Deserializer, SliceRead};
+use serde_json::de::{Deserializer, SliceRead, StrRead};
 
 use super::{RAW, TYPE};
 use crate::document::{Document, Kind, Node, Span, Tape};
@@ -25,10 +25,11 @@ use crate::{binary, date};
 pub fn read_json(text: &[u8]) -> Result<Document, ReadError> {
     let mut reader =
         Reader { tape: Tape::for_input(text.len())?, depth: 0, outer: Outer::Scalar, failed: None };
-    let mut json = Deserializer::new(SliceRead::new(text));
-    // Depth is bounded below, with the outer array not counted.
-    json.disable_recursion_limit();
-    let result = OuterSeed(&mut reader).deserialize(&mut json).and_then(|()| json.end());
+    // Looked at once, and not string by string; what is no UTF-8 ends with the place where it is not.
+    let result = match std::str::from_utf8(text) {
+        Ok(text) => read(&mut reader, StrRead::new(text)),
+        Err(_) => read(&mut reader, SliceRead::new(text)),
+    };
     if let Err(error) = result {
         let malformed = || ReadError::malformed("JSON", error.to_string());
         return Err(reader.failed.unwrap_or_else(malformed));
@@ -39,6 +40,14 @@ pub fn read_json(text: &[u8]) -> Result<Document, ReadError> {
         Outer::Scalar => (Kind::JsonScalar, 1),
     };
     Ok(Document::new(kind, reader.tape, values))
+}
+
+fn read<'t>(reader: &mut Reader, text: impl serde_json::de::Read<'t>) -> serde_json::Result<()> {
+    let mut json = Deserializer::new(text);
+    // Depth is bounded below, with the outer array not counted.
+    json.disable_recursion_limit();
+    OuterSeed(reader).deserialize(&mut json)?;
+    json.end()
 }
 
 enum Outer {
