@@ -59,7 +59,7 @@ impl Core {
         let Some(marks) = self.marks.get() else { return Ok(()) };
         let mut walk = Walk::new(marks, Amf0Style::Auto);
         let mut encoder = Amf3Encoder::new(out);
-        walk.values(lua, values, &mut encoder, Walk::amf3_scalar, |walk, stack, out, value| {
+        walk.values(lua, values, &mut encoder, Walk::amf_scalar, |walk, stack, out, value| {
             walk.amf3(stack, out, value, 0)
         })?;
         self.warn_notes(lua, label, &walk);

@@ -206,7 +206,7 @@ impl Core {
         let Some(marks) = self.marks.get() else { return Ok(out) };
         let mut walk = Walk::new(marks, style);
         let mut encoder = Amf0Encoder::new(&mut out);
-        walk.values(lua, values, &mut encoder, Walk::amf0_scalar, Walk::amf0)?;
+        walk.values(lua, values, &mut encoder, Walk::amf_scalar, Walk::amf0)?;
         self.warn_notes(lua, label, &walk);
         Ok(out)
     }

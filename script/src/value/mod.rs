@@ -4,11 +4,12 @@
 //! |---|---|
 //! | [`stack`] | tables on Lua's own stack, without handles |
 //! | [`walk`], [`notes`] | looking through tables that are written, and what could not be |
-//! | `to_*` | the formats that are written |
+//! | `to_*`, [`amf`] | the formats that are written, and what two of them share |
 //! | `from_*` | the formats that are read, and [`tables`] that they are read into |
 //! | [`external`] | objects with readers and writers of their own |
 //! | [`text`] | values that come from text |
 
+mod amf;
 mod external;
 pub(crate) mod from_amf;
 pub(crate) mod from_text;

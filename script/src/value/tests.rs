@@ -402,7 +402,7 @@ fn amf(engine: &Engine, trees: &[Tree]) -> Vec<[String; 2]> {
                 let marks = engine.core.marks.get().expect("set by the engine");
                 let mut out = Amf3Encoder::new(&mut message);
                 Walk::new(marks, Amf0Style::Auto)
-                    .values(lua, all, &mut out, Walk::amf3_scalar, |walk, stack, out, at| {
+                    .values(lua, all, &mut out, Walk::amf_scalar, |walk, stack, out, at| {
                         walk.amf3(stack, out, at, 0)
                     })
                     .expect("AMF");

@@ -9,25 +9,6 @@ use super::stack::{Item, Slot, Stack};
 use super::walk::{Amf0Style, Shape, Walk, Write};
 
 impl Walk<'_> {
-    /// Writes what is no table.
-    pub(crate) fn amf0_scalar(&mut self, out: &mut Amf0Encoder<'_>, item: Item<'_>) {
-        match item {
-            Item::Nil => out.null(),
-            Item::Boolean(value) => out.boolean(value),
-            Item::Number(value) => out.number(value),
-            Item::Text(value) => {
-                if out.string(value).is_err() {
-                    self.notes.long += 1;
-                    out.null();
-                }
-            }
-            Item::Table | Item::Function | Item::Other => {
-                self.notes.omitted += 1;
-                out.null();
-            }
-        }
-    }
-
     /// Writes one value of an AMF0 message.
     ///
     /// Of [`Amf0Style::Auto`] it is tried as AMF0, for nearly all values are; where it proves to hold
@@ -74,21 +55,9 @@ impl Walk<'_> {
         value: Slot,
         depth: usize,
     ) -> mlua::Result<()> {
-        let item = stack.item(value);
-        if item != Item::Table {
-            self.amf0_scalar(out, item);
-            return Ok(());
-        }
-        let top = stack.top();
-        let result = match self.written(stack, value)? {
-            Some(table) => self.amf0_table(stack, out, table, depth),
-            None => {
-                self.amf0_scalar(out, Item::Other);
-                Ok(())
-            }
-        };
-        stack.cut(top);
-        result
+        self.one(stack, out, value, Self::amf_scalar, |walk, stack, out, table| {
+            walk.amf0_table(stack, out, table, depth)
+        })
     }
 
     /// May leave values on the stack.
@@ -148,8 +117,8 @@ impl Walk<'_> {
                 if let Ok(index) = begun {
                     self.remember0(pointer, index);
                     let write = Write {
-                        key: Self::key0,
-                        scalar: Self::amf0_scalar,
+                        key: Self::amf_key,
+                        scalar: Self::amf_scalar,
                         table: |walk: &mut Self, stack: &mut Stack<'_>, out: &mut _, value| {
                             walk.amf0_inner(stack, out, value, depth + 1)
                         },
@@ -166,12 +135,6 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn key0(&mut self, out: &mut Amf0Encoder<'_>, key: &[u8]) -> bool {
-        let written = out.key(key).is_ok();
-        self.notes.keys += usize::from(!written);
-        written
-    }
-
     /// Writes the string keys of a table as members of an object that somebody else wrote: key
     /// and value, without begin and end (EVT-03).
     pub(crate) fn amf0_members(
@@ -185,7 +148,7 @@ impl Walk<'_> {
                 let Item::Text(_) = stack.item(key) else { return Ok(()) };
                 if !walk.can_serialize(stack, value) {
                     walk.notes.omitted += 1;
-                } else if walk.key0(out, stack.text(key)) {
+                } else if walk.amf_key(out, stack.text(key)) {
                     walk.amf0(stack, out, value)?;
                 }
                 Ok(())

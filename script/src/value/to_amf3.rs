@@ -6,25 +6,6 @@ use super::stack::{Item, Slot, Stack};
 use super::walk::{Shape, Walk, Write};
 
 impl Walk<'_> {
-    /// Writes what is no table.
-    pub(crate) fn amf3_scalar(&mut self, out: &mut Amf3Encoder<'_>, item: Item<'_>) {
-        match item {
-            Item::Nil => out.null(),
-            Item::Boolean(value) => out.boolean(value),
-            Item::Number(value) => out.number(value),
-            Item::Text(value) => {
-                if out.string(value).is_err() {
-                    self.notes.long += 1;
-                    out.null();
-                }
-            }
-            Item::Table | Item::Function | Item::Other => {
-                self.notes.omitted += 1;
-                out.null();
-            }
-        }
-    }
-
     /// Writes one value of an AMF3 message.
     pub(crate) fn amf3(
         &mut self,
@@ -33,21 +14,9 @@ impl Walk<'_> {
         value: Slot,
         depth: usize,
     ) -> mlua::Result<()> {
-        let item = stack.item(value);
-        if item != Item::Table {
-            self.amf3_scalar(out, item);
-            return Ok(());
-        }
-        let top = stack.top();
-        let result = match self.written(stack, value)? {
-            Some(table) => self.amf3_table(stack, out, table, depth),
-            None => {
-                self.amf3_scalar(out, Item::Other);
-                Ok(())
-            }
-        };
-        stack.cut(top);
-        result
+        self.one(stack, out, value, Self::amf_scalar, |walk, stack, out, table| {
+            walk.amf3_table(stack, out, table, depth)
+        })
     }
 
     /// May leave values on the stack.
@@ -139,14 +108,9 @@ impl Walk<'_> {
         array: Option<usize>,
         depth: usize,
     ) -> mlua::Result<()> {
-        let key = |walk: &mut Self, out: &mut Amf3Encoder<'_>, key: &[u8]| {
-            let written = out.key(key).is_ok();
-            walk.notes.keys += usize::from(!written);
-            written
-        };
         let write = Write {
-            key,
-            scalar: Self::amf3_scalar,
+            key: Self::amf_key,
+            scalar: Self::amf_scalar,
             table: |walk: &mut Self, stack: &mut Stack<'_>, out: &mut Amf3Encoder<'_>, value| {
                 walk.amf3(stack, out, value, depth + 1)
             },

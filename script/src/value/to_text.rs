@@ -31,21 +31,7 @@ impl Walk<'_> {
         out: &mut E,
         value: Slot,
     ) -> mlua::Result<()> {
-        let item = stack.item(value);
-        if item != Item::Table {
-            self.text_scalar(out, item);
-            return Ok(());
-        }
-        let top = stack.top();
-        let result = match self.written(stack, value)? {
-            Some(table) => self.text_table(stack, out, table),
-            None => {
-                self.text_scalar(out, Item::Other);
-                Ok(())
-            }
-        };
-        stack.cut(top);
-        result
+        self.one(stack, out, value, Self::text_scalar, Self::text_table)
     }
 
     fn text_bytes<E: Encoder>(

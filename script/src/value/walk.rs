@@ -219,6 +219,33 @@ impl<'m> Walk<'m> {
         Ok(Some(at))
     }
 
+    /// Writes one value: by `table` what is written for a table, by `scalar` all else.
+    #[inline]
+    pub(super) fn one<O>(
+        &mut self,
+        stack: &mut Stack<'_>,
+        out: &mut O,
+        value: Slot,
+        scalar: impl Fn(&mut Self, &mut O, Item<'_>),
+        table: impl FnOnce(&mut Self, &mut Stack<'_>, &mut O, Slot) -> mlua::Result<()>,
+    ) -> mlua::Result<()> {
+        let item = stack.item(value);
+        if item != Item::Table {
+            scalar(self, out, item);
+            return Ok(());
+        }
+        let top = stack.top();
+        let result = match self.written(stack, value)? {
+            Some(at) => table(self, stack, out, at),
+            None => {
+                scalar(self, out, Item::Other);
+                Ok(())
+            }
+        };
+        stack.cut(top);
+        result
+    }
+
     /// Whether a value has a form in messages.
     #[inline]
     pub(super) fn can_serialize(&self, stack: &Stack<'_>, value: Slot) -> bool {
