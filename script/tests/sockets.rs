@@ -151,3 +151,49 @@ fn tcc_04_a_line_without_end_is_cut_off_at_16_mib_with_an_error() {
     node.engine.socket_event(closed(1));
     assert_eq!(node.notes(), ["ended"]);
 }
+
+#[test]
+fn tcc_02_and_03_a_client_that_disconnects_may_connect_again_in_the_same_handler() {
+    let mut node = Node::root(
+        "socket = mona:createTCPClient()
+         function socket:onDisconnection(peer, problem) NOTE('ended ', peer, ' ', self.connected) end
+         function socket:onData(data) NOTE(data) end
+         NOTE(select('#', socket:connect('127.0.0.1', 5)))
+         function onManage()
+            NOTE(socket.connected)
+            if socket.connected then socket:disconnect() end
+            NOTE(socket.connected, ' ', tostring(socket.peerAddress), ' ', socket:send('lost'))
+            NOTE(select('#', socket:connect('127.0.0.1', 6)), select('#', socket:send('kept')))
+            NOTE(socket:connect('127.0.0.1', 7))
+         end",
+    );
+    let (first, second) = (SocketId(1_000), SocketId(1_001));
+    let connected = |id| SocketEvent::Connected { id, own: at(1), peer: at(9) };
+    node.engine.socket_event(connected(first));
+    node.tick();
+    let again = "connected or connecting already";
+    assert_eq!(node.notes(), ["0", "true", "false nil not connected", "00", again]);
+    // The end of the first one is told, and touches nothing of the second.
+    node.engine.socket_event(connected(second));
+    node.engine.socket_event(data(first.0, b"of the first"));
+    node.engine.socket_event(closed(first.0));
+    node.engine.socket_event(closed(first.0));
+    node.engine.socket_event(data(second.0, b"of the second"));
+    node.engine.socket_event(closed(second.0));
+    assert_eq!(
+        node.notes(),
+        ["ended 127.0.0.1:9 true", "of the second", "ended 127.0.0.1:9 false"]
+    );
+    let asked = node.host.sockets.borrow();
+    let kept = SocketAsk::Send(Bytes::from_static(b"kept"));
+    assert_eq!(
+        asked[..],
+        [
+            (first.0, SocketAsk::Connect),
+            (first.0, SocketAsk::Close),
+            (second.0, SocketAsk::Connect),
+            (second.0, kept),
+        ]
+    );
+    node.quiet();
+}

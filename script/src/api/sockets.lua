@@ -10,6 +10,9 @@ local MOST_KEPT = 16777216
 -- kept while it is connected (TCS-02).
 local sockets = setmetatable({}, { __mode = "v" })
 local accepted = {}
+-- Connections that a script left for another one of the same object, until their end is told: number
+-- -> object and address of the peer.
+local left = {}
 
 -- `host[, port]` in all forms as an address object, or nil and what is wrong with them.
 local function address_of(label, host, port)
@@ -54,16 +57,21 @@ end
 R.class("tcpclient", {
 	label = "TCPClient",
 	get = {
-		connected = function(s) return s.connected or false end,
+		connected = function(s) return s.connected and not s.leaving or false end,
 		address = field("address"),
-		peerAddress = function(s) return s.connected and s.peerAddress or nil end,
+		peerAddress = function(s) return s.connected and not s.leaving and s.peerAddress or nil end,
 		idleTime = function(s) return native.now() - s.last end,
 		error = field("error"),
 	},
 	methods = {
 		connect = function(s, o, host, port)
-			if s.id then return "connected or connecting already" end
+			if s.id and not s.leaving then return "connected or connecting already" end
 			if host == nil and port == nil then return "an address is needed" end
+			if s.id then
+				left[s.id] = { o, s.peerAddress }
+				forget(s)
+				s.connected, s.leaving, s.address = false, nil, nil
+			end
 			local address, problem = target_of("TCPClient:connect", host, port)
 			local id
 			if address then id, problem = native.tcp_connect(address.ip, address.port) end
@@ -74,11 +82,15 @@ R.class("tcpclient", {
 			s.error, s.kept, s.peerAddress, s.last = nil, "", address.value, native.now()
 			open(o, s, id)
 		end,
-		disconnect = function(s) if s.id then native.socket_close(s.id) end end,
+		disconnect = function(s)
+			if not s.id then return end
+			s.leaving = true
+			native.socket_close(s.id)
+		end,
 		send = function(s, _, data)
 			data = R.str(data)
 			if not data then return "a string is needed" end
-			if not s.id then return "not connected" end
+			if not s.id or s.leaving then return "not connected" end
 			local problem = native.socket_send(s.id, data)
 			if problem then
 				s.error = problem
@@ -248,13 +260,19 @@ end
 
 -- TCC-05: once for each connection, and for one that failed.
 function events.socket_closed(id, problem)
-	local o = sockets[id]
+	local o, peer = sockets[id], nil
 	local s = o and state[o]
-	if not s then return end
-	local peer = s.peerAddress
-	forget(s)
-	s.connected, s.peerAddress, s.address, s.kept = false, nil, nil, ""
-	if problem then s.error = problem end
+	if s then
+		peer = s.peerAddress
+		forget(s)
+		s.connected, s.leaving, s.peerAddress, s.address, s.kept = false, nil, nil, nil, ""
+		if problem then s.error = problem end
+	elseif left[id] then
+		o, peer = left[id][1], left[id][2]
+		s, left[id] = state[o], nil
+	else
+		return
+	end
 	local f = s.class == "tcpclient" and handler(o, "onDisconnection")
 	if not f then return end
 	R.invoke(f, "TCPClient:onDisconnection", 0, o, peer, problem)
