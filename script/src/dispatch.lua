@@ -1,6 +1,6 @@
 -- Calls of script functions: one place that protects, reports and restores.
 local R = ...
-local native, env_app = R.native, R.env_app
+local native, wrapped, app_of_env = R.native, R.wrapped, R.app_of_env
 local getfenv, getinfo, select, type, xpcall = getfenv, debug.getinfo, select, type, xpcall
 
 local ERROR, WARN = 3, 4
@@ -16,7 +16,7 @@ local function_app = setmetatable({}, { __mode = "k" })
 local function app_of(f)
 	local path = function_app[f]
 	if path == nil then
-		local app = env_app[getfenv(f)]
+		local app = app_of_env(getfenv(wrapped[f] or f))
 		path = app and app.path or ""
 		function_app[f] = path
 	end
@@ -26,7 +26,7 @@ R.app_of = app_of
 
 -- Number of declared parameters (self included) and whether there are more (GEN-16).
 function R.parameters(f)
-	local info = getinfo(f, "u")
+	local info = getinfo(wrapped[f] or f, "u")
 	return info.nparams, info.isvararg
 end
 
@@ -117,7 +117,8 @@ function R.refusal(problem, default)
 		local first, last = problem:find(":%d+: ", from)
 		if not first then break end
 		local place = problem:sub(1, first - 1)
-		if chunks[place] or place:find("^%[string \".*\"%]$") then
+		-- Modules that Lua's own `require` loads are known by the name of their file.
+		if chunks[place] or place:find("^%[string \".*\"%]$") or place:find("^%S+%.lua$") then
 			problem = problem:sub(last + 1)
 			break
 		end

@@ -13,7 +13,7 @@ local ERROR, WARN = 3, 4
 
 local apps = {} -- path -> application
 local env_app = setmetatable0({}, { __mode = "k" }) -- environment -> application
-R.apps, R.env_app = apps, env_app
+R.apps = apps
 
 -- ENV-20: own field, reserved name, loaded child, then the same in the parent, then Lua globals.
 local reserved = {}
@@ -47,9 +47,10 @@ function env_meta.__index(env, key)
 	if not app then return G[key] end
 	return lookup(app, key)
 end
+-- ENV-21: a script's own global goes before a reserved name; only ENV-22 and ENV-23 are read-only.
 function env_meta.__newindex(env, key, value)
-	if reserved[key] then
-		native.log(WARN, tostring(key) .. " is read-only, assignment ignored")
+	if key == "name" or key == "path" then
+		native.log(WARN, key .. " is read-only, assignment ignored")
 		return
 	end
 	rawset(env, key, value)
@@ -58,6 +59,9 @@ end
 -- Handles are what scripts get as `this`, `super` and child names. A function read through one
 -- and called with it as first argument (a colon call) does not see that argument (ENV-28).
 local handle_app = setmetatable0({}, { __mode = "k" })
+-- What a wrapper calls: it is that function in every respect but its first argument.
+local wrapped = setmetatable0({}, { __mode = "kv" })
+R.wrapped = wrapped
 local handle_meta = { __metatable = "environment" }
 function handle_meta.__index(handle, key)
 	local app = handle_app[handle]
@@ -69,7 +73,7 @@ function handle_meta.__index(handle, key)
 			if first == handle then return value(...) end
 			return value(first, ...)
 		end
-		app.wrappers[value] = wrapper
+		app.wrappers[value], wrapped[wrapper] = wrapper, value
 	end
 	return wrapper
 end
@@ -102,8 +106,30 @@ function R.new_app(path, parent_path)
 	app.clients_object = R.new("clients", { clients = app.clients })
 	app.children_object = R.new("children", { app = app })
 	apps[path] = app
-	if parent then parent.children[app.name] = app end
+	if parent then
+		parent.children[app.name] = app
+	else
+		-- For modules that Lua's own `require` loads: they run in the global table.
+		rawset(G, "mona", app.mona)
+	end
 end
+
+-- Environments that an environment of a script may stand behind (`setfenv`), each the `__index` of
+-- the one before.
+local MOST_BEHIND = 8
+
+-- The application of an environment: of itself, of a handle, or of what a table of the script that
+-- serves as one inherits from.
+local function app_of_env(env)
+	for _ = 1, MOST_BEHIND do
+		local app = env_app[env] or handle_app[env]
+		if app then return app end
+		local meta = getmetatable0(env)
+		env = type(meta) == "table" and rawget(meta, "__index")
+		if type(env) ~= "table" then return nil end
+	end
+end
+R.app_of_env = app_of_env
 
 -- Environments and their handles are tables without state.
 function R.is_environment(value)
@@ -163,7 +189,7 @@ local function calling_app()
 	for level = 3, 64 do
 		local info = getinfo(level, "f")
 		if not info then break end
-		local app = env_app[getfenv(info.func)]
+		local app = app_of_env(getfenv(info.func))
 		if app then return app end
 	end
 	return apps[R.current or ""] or apps[""]

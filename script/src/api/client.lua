@@ -48,6 +48,8 @@ R.class("client", {
 	dynamic = function(s, key)
 		local found = R.view_get(s.properties, key)
 		if found == nil and key == s.protocol then found = s.parameters end
+		-- As the page of 2014 calls this field of the connect object.
+		if found == nil and key == "flashVersion" then found = R.view_get(s.properties, "flashVer") end
 		return found
 	end,
 })

@@ -91,6 +91,8 @@ R.class("mona", {
 		clients = shared("clients"),
 		configs = shared("configs"),
 		environment = shared("environment"),
+		-- As the page of 2014 has it.
+		environments = shared("environment"),
 		arguments = shared("arguments"),
 		epochTime = function() return native.now() end,
 	},

@@ -40,6 +40,7 @@ const COLLECTION: &[&str] = &["pairs", "ipairs"];
 pub(crate) const NAMES: &[Row] = &[
     ("mona", Value, "MON-01..06", &["servers", "groups", "publications", "configs"]),
     ("mona", Value, "MON-05..07, 30", &["environment", "clients", "epochTime", "arguments"]),
+    ("mona", Value, "MON-05", &["environments"]),
     ("mona", Method, "MON-08..10", &["time", "absolutePath", "publish"]),
     (
         "mona",

@@ -70,6 +70,8 @@ R.class("server", {
 	dynamic = function(s, key)
 		local found = R.view_get(s.properties, key)
 		if found == nil then found = R.view_get(s.configs, key) end
+		-- As the page of 2014 calls `host`.
+		if found == nil and key == "publicAddress" then found = s.host end
 		return found
 	end,
 })

@@ -41,6 +41,9 @@ local function find(s, key)
 	for _, o in ipairs(all) do
 		if state[o].host == key then return o end
 	end
+	-- GEN-11: what is no address and reads as a number is an index.
+	local index = tonumber(key)
+	return index and all[index]
 end
 
 R.class("servers", {
