@@ -176,6 +176,136 @@ fn dat_06_and_itr_10_pairs_counts_and_sequences() {
     assert_eq!(node.warnings(), ["data.count is read-only, assignment ignored"]);
 }
 
+/// Shows a list of `data`: texts as they are, tables by their field `n`.
+const SHOW: &str = "local function show(t) local all = {}
+        for i, v in ipairs(t) do all[i] = type(v) == 'table' and '{' .. v.n .. '}' or tostring(v) end
+        return table.concat(all, ' ') end ";
+
+#[test]
+fn dat_07_and_itr_10_the_functions_of_table_reach_the_disk() {
+    let texts = [
+        "data.l = {} table.insert(data.l, 'b') table.insert(data.l, 1, 'a') table.insert(data.l, 3)
+         table.insert(data.l, 2, { n = 'x', deep = { 1, 2 } }) table.insert(data.l, '2', true)
+         NOTE(show(data.l), ' ', table.getn(data.l), table.maxn(data.l), select('#', unpack(data.l)), ' ',
+             table.concat(data.l, '+', 4), ' ', (table.unpack(data.l, 4)))",
+        "NOTE(show(data.l), ' ', data.l[3].deep[2])
+         local x = data.l[3] NOTE(table.remove(data.l, 1), ' ', x == data.l[2], x.n, ' ', show(data.l))
+         x.n = 'moved' NOTE(table.remove(data.l), ' ', show(data.l))
+         local taken = table.remove(data.l, 2) NOTE(taken.n, taken.deep[1], rawget(taken, 'n'), ' ', show(data.l))",
+        "for i, word in ipairs { 'd', 'c', 'd', 'a' } do table.insert(data.l, i, word) end
+         table.remove(data.l, 5) table.sort(data.l) NOTE(show(data.l))
+         data.t = {} for i = 1, 4 do table.insert(data.t, { n = i, inner = { n = 10 * i } }) end
+         local second = data.t[2]
+         table.sort(data.t, function(a, b) return tonumber(a.n) > tonumber(b.n) end)
+         NOTE(show(data.t), ' ', data.t[3] == second)",
+        "NOTE(show(data.l), ' | ', show(data.t), ' ', data.t[1].inner.n)
+         local n = 0 while table.remove(data.t) do n = n + 1 end
+         NOTE(n, next(data.t), table.remove(data.t), table.maxn(data.t)) data.l = nil data.t = nil",
+        "NOTE(next(data))",
+    ];
+    let mut node = Node::root(&[SHOW, texts[0]].concat());
+    let mut notes = node.notes();
+    for text in &texts[1..] {
+        node.quiet();
+        node = restarted(node, &[("", &[SHOW, text].concat())]);
+        notes.extend(node.notes());
+    }
+    node.quiet();
+    assert_eq!(
+        notes,
+        [
+            "a true {x} b 3 555 b+3 b",
+            "a true {x} b 3 2",
+            "a truex true {x} b 3",
+            "3 true {moved} b",
+            "moved1moved true b",
+            "a b c d d",
+            "{4} {3} {2} {1} true",
+            "a b c d d | {4} {3} {2} {1} 40",
+            "4(null)(null)0",
+            "(null)(null)",
+        ]
+    );
+    assert!(node.host.data.borrow().is_empty());
+}
+
+#[test]
+fn dat_07_and_itr_10_lists_in_data_behave_as_lists_in_tables_do() {
+    let work = "math.randomseed(7) local p, l = {}, { } data.l = {} l = data.l
+         local function value(n) if n % 3 == 0 then return { n = 'v' .. n, s = { n } } end return 'v' .. n end
+         local function text(v) return type(v) == 'table' and v.n .. v.s[1] or v end
+         local function same() assert(table.getn(l) == #p) for i, v in ipairs(l) do assert(text(v) == text(p[i])) end end
+         for n = 1, 600 do
+             local what, place = math.random(5), math.random(#p + 1)
+             if what <= 2 then table.insert(p, place, value(n)) table.insert(l, place, value(n))
+             elseif what == 3 then table.insert(p, value(n)) table.insert(l, value(n))
+             elseif #p > 0 and what == 4 then
+                 place = math.min(place, #p)
+                 assert(text(table.remove(p, place)) == text(table.remove(l, place)))
+             elseif n % 10 == 0 then
+                 local order = function(a, b) return text(a) < text(b) end
+                 table.sort(p, order) table.sort(l, order)
+             end
+             same()
+         end
+         local all = {} for i, v in ipairs(p) do all[i] = text(v) end NOTE(table.concat(all, ' '))";
+    let mut node = Node::root(work);
+    let before = node.notes();
+    node.quiet();
+    node = restarted(
+        node,
+        &[(
+            "",
+            "local all = {} for i, v in ipairs(data.l) do all[i] = type(v) == 'table' and v.n .. v.s[1] or v end
+             NOTE(table.concat(all, ' ')) data.l = nil",
+        )],
+    );
+    assert_eq!(node.notes(), before);
+    assert!(node.host.data.borrow().is_empty());
+}
+
+#[test]
+fn itr_10_what_a_list_of_data_cannot_take_leaves_it_as_it_was() {
+    let node = Node::root(
+        "data.l = { 'b', 'a' } table.insert(data.l, 1, print) table.insert(data.l, 1, nil) table.insert(data.l, print)
+         table.sort(data.l, function(a, b) data.l[3] = 'c' return a < b end)
+         NOTE(table.concat(data.l, ' '))
+         local old = data.l data.l = nil
+         table.insert(old, 'x') NOTE(table.remove(old), table.getn(old))
+         for _, wrong in ipairs { function() table.insert(data) end, function() table.insert(data, 'a', 1) end,
+             function() table.concat({ {} }) end, function() table.insert(nil, 1) end } do NOTE(pcall(wrong)) end
+         local plain = setmetatable({ 3 }, { __metatable = 'data' }) table.insert(plain, 1) table.sort(plain) NOTE(plain[1], #plain)",
+    );
+    let raised = |text: &str| format!("falsewww/main.lua:{text}");
+    assert_eq!(
+        node.notes(),
+        [
+            "b a c".to_owned(),
+            "(null)0".to_owned(),
+            raised("6: wrong number of arguments to 'insert'"),
+            raised("6: bad argument #2 to 'insert' (number expected, got string)"),
+            raised("7: invalid value (table) at index 1 in table for 'concat'"),
+            raised("7: bad argument #1 to 'insert' (table expected, got nil)"),
+            // Tables that only look so are Lua's.
+            "12".to_owned(),
+        ]
+    );
+    let stored = |kind: &str| format!("data: a value of type {kind} cannot be stored");
+    let gone = |name: &str| format!("table.{name} is called on an object that has ended");
+    assert_eq!(
+        node.errors(),
+        [
+            stored("function"),
+            stored("nil"),
+            stored("function"),
+            "table.sort: the table of data was changed meanwhile and stays as it is".to_owned(),
+            gone("insert"),
+            gone("remove"),
+            gone("getn"),
+        ]
+    );
+}
+
 #[test]
 fn bounds_are_errors_and_counted() {
     let node = Node::root(

@@ -51,6 +51,17 @@ local function shown(value)
 	return value
 end
 
+-- ITR-10: the entries "1", "2", … up to the first that is missing.
+local function sequence(node)
+	local list = {}
+	while node do
+		local value = ordered.get(node.entries, tostring(#list + 1))
+		if value == nil then break end
+		list[#list + 1] = value
+	end
+	return list
+end
+
 local function full_key(node, key)
 	return node.prefix .. key:gsub("%z", "\0\255") .. "\0\1"
 end
@@ -68,21 +79,30 @@ local function put(node, key, value, changes)
 	end
 end
 
-local function take(node, key, changes)
-	local value = ordered.remove(node.entries, key)
-	if value == nil then return end
+local function names_of(node)
+	local keys = {}
+	for i = 1, node.entries.last do
+		if node.entries.keys[i] ~= nil then keys[#keys + 1] = node.entries.keys[i] end
+	end
+	return keys
+end
+
+local take
+-- What `take` does but for the entry itself.
+local function drop(node, key, value, changes)
 	changes[#changes + 1] = { full_key(node, key) }
 	if is_node(value) then
-		local keys = {}
-		for i = 1, value.entries.last do
-			if value.entries.keys[i] ~= nil then keys[#keys + 1] = value.entries.keys[i] end
-		end
-		for _, name in ipairs(keys) do take(value, name, changes) end
+		for _, name in ipairs(names_of(value)) do take(value, name, changes) end
 		if value.object then R.kill(value.object) end
 	else
 		node.count = node.count - 1
 		held = held - #tostring(value) - #key
 	end
+end
+
+function take(node, key, changes)
+	local value = ordered.remove(node.entries, key)
+	if value ~= nil then drop(node, key, value, changes) end
 end
 
 local function refuse(text)
@@ -222,21 +242,13 @@ R.class("data", {
 			return list
 		end,
 		keys = function(s)
-			local node, keys = node_of(s), {}
-			if not node then return keys end
-			for i = 1, node.entries.last do
-				if node.entries.keys[i] ~= nil then keys[#keys + 1] = node.entries.keys[i] end
-			end
-			return keys
+			local node = node_of(s)
+			return node and names_of(node) or {}
 		end,
 		-- ITR-10.
 		sequence = function(s)
-			local node, list = node_of(s), {}
-			while node do
-				local value = ordered.get(node.entries, tostring(#list + 1))
-				if value == nil then break end
-				list[#list + 1] = shown(value)
-			end
+			local list = sequence(node_of(s))
+			for i, value in ipairs(list) do list[i] = shown(value) end
 			return list
 		end,
 		count = function(s)
@@ -261,17 +273,13 @@ function R.app_data(app)
 end
 
 local function plain(node)
-	local copy, n = {}, 0
+	local copy, list = {}, sequence(node)
+	local n = #list
 	local function put_plain(key, value)
 		if is_node(value) then value = plain(value) end
 		copy[key] = value
 	end
-	while true do
-		local value = ordered.get(node.entries, tostring(n + 1))
-		if value == nil then break end
-		n = n + 1
-		put_plain(n, value)
-	end
+	for i, value in ipairs(list) do put_plain(i, value) end
 	for i = 1, node.entries.last do
 		local key = node.entries.keys[i]
 		local index = key ~= nil and tonumber(key)
@@ -286,6 +294,99 @@ function R.data_plain(s)
 	local node = not s.dead and node_of(s)
 	return node and plain(node) or {}
 end
+
+-- Lists in the tree (`datalist`): a table that changes its place keeps its object and gets other keys.
+local function rename(node, parent, key, changes)
+	node.parent, node.prefix = parent, full_key(parent, key)
+	for _, name in ipairs(names_of(node)) do
+		local value = ordered.get(node.entries, name)
+		changes[#changes + 1] = { full_key(node, name), not is_node(value) and tostring(value) }
+		if is_node(value) then rename(value, node, name, changes) end
+	end
+end
+
+local function forget(node, key, changes)
+	changes[#changes + 1] = { full_key(node, key) }
+	local value = ordered.get(node.entries, key)
+	if not is_node(value) then return end
+	for _, name in ipairs(names_of(value)) do forget(value, name, changes) end
+end
+
+-- Gives each value `moves[i] = { from, to, value }` of a list its new place; the old ones are free or
+-- taken by others afterwards. `from` and `to` are indices.
+local function move(node, moves, changes)
+	for _, m in ipairs(moves) do forget(node, tostring(m[1]), changes) end
+	for _, m in ipairs(moves) do
+		local key, value = tostring(m[2]), m[3]
+		ordered.set(node.entries, key, value)
+		changes[#changes + 1] = { full_key(node, key), not is_node(value) and tostring(value) }
+		if is_node(value) then
+			rename(value, node, key, changes)
+		else
+			held = held + #key - #tostring(m[1])
+		end
+	end
+end
+
+-- Puts a value before entry `index` of a list of `s`.
+local function insert(s, index, value)
+	local node, size = node_of(s), { 16 }
+	local planned = plan(value, 1, size)
+	if planned == nil then return end
+	if held + size[1] > MOST_BYTES then
+		return refuse("full, " .. MOST_BYTES .. " bytes are stored at most")
+	end
+	local list, moves, changes, key = sequence(node), {}, {}, tostring(index)
+	for i = index, #list do moves[#moves + 1] = { i, i + 1, list[i] } end
+	move(node, moves, changes)
+	if type(planned) == "table" then
+		local inner = new_node(node, key)
+		put(node, key, inner, changes)
+		for _, entry in ipairs(planned) do grow(inner, entry[1], entry[2], changes) end
+	else
+		put(node, key, planned, changes)
+	end
+	native.save_data(changes)
+end
+
+-- Takes entry `index` of a list of `s` out; answers it, a table as a copy.
+local function remove(s, index)
+	local node, moves, changes = node_of(s), {}, {}
+	local list = sequence(node)
+	local value = list[index]
+	local copy = is_node(value) and plain(value) or value
+	drop(node, tostring(index), value, changes)
+	for i = index + 1, #list do moves[#moves + 1] = { i, i - 1, list[i] } end
+	move(node, moves, changes)
+	ordered.remove(node.entries, tostring(#list))
+	native.save_data(changes)
+	return copy
+end
+
+-- Puts a list of `s` into the order of `shown_list`, what `shown` gave for its entries; false when it
+-- has others by now.
+local function reorder(s, shown_list)
+	local node, moves, changes, places = node_of(s), {}, {}, {}
+	local list = sequence(node)
+	for i, value in ipairs(list) do
+		value = shown(value)
+		places[value] = places[value] or {}
+		places[value][#places[value] + 1] = i
+	end
+	if #list ~= #shown_list then return false end
+	for to, value in ipairs(shown_list) do
+		local same = places[value]
+		local from = same and same[#same]
+		if not from then return false end
+		same[#same] = nil
+		if from ~= to then moves[#moves + 1] = { from, to, list[from] } end
+	end
+	move(node, moves, changes)
+	if #changes > 0 then native.save_data(changes) end
+	return true
+end
+
+R.data_insert, R.data_remove, R.data_reorder = insert, remove, reorder
 
 -- An entry from the disk (DAT-07): the parts of its key, and a text, or false for a table.
 function R.events.load_data(parts, value)

@@ -36,6 +36,7 @@ pub(crate) const PRELUDE: &[(&str, &str)] = &[
     ("listener", include_str!("listener.lua")),
     ("groups", include_str!("groups.lua")),
     ("data", include_str!("data.lua")),
+    ("datalist", include_str!("datalist.lua")),
     ("file", include_str!("file.lua")),
     ("address", include_str!("address.lua")),
     ("sockets", include_str!("sockets.lua")),
