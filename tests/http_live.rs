@@ -9,7 +9,9 @@ use ramona_actors::metrics::Protocol;
 use ramona_media::{MediaFrame, MediaKind};
 use ramona_testkit::ffmpeg::Ffmpeg;
 
-use ramona_testkit::{RtmpClient, Stranger, TestNode, flv, http_get, pictures, wait};
+use ramona_testkit::{
+    RtmfpClient, RtmpClient, Stranger, TestNode, WebSocketClient, flv, http_get, pictures, wait,
+};
 
 const WITNESS: &str = r#"
 function onConnection(client)
@@ -465,4 +467,49 @@ async fn players_end_with_the_node() {
     let (rest, took) = tokio::join!(closed, stopped);
     assert!(rest.is_empty());
     assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn pub_16_cleared_metadata_reaches_players_of_every_protocol_and_nobody_after_them() {
+    let script = r#"function onConnection(client)
+            function client:onSubscribe() NOTE(client.protocol, " plays") end
+            function client:begin() stage = mona:publish("stage") return #stage.listeners end
+            function client:set() stage:writeProperties({ width = 320 }) return true end
+            function client:clear() stage:clearProperties() return true end
+            function client:more() stage:pushData("more", 1) return true end
+        end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let mut file = Player::get(node.http(), "/stage.flv").await;
+    let flash = RtmpClient::connect(node.rtmp(), "").await;
+    let shown = flash.play("stage").await;
+    let peer = RtmfpClient::connect(node.rtmfp(), "").await;
+    let met = peer.play("stage").await;
+    let mut page = WebSocketClient::connect(node.http(), "/").await;
+    page.text(r#"["__play","stage"]"#).await;
+    node.logged(&["WebSocket plays"]).await;
+    let asker = RtmpClient::connect(node.rtmp(), "").await;
+    assert_eq!(asker.call("begin", &[]).await, Ok(vec![4.0.into()]));
+    flash.status(shown.0, "NetStream.Play.PublishNotify").await;
+    peer.status(met.0, "NetStream.Play.PublishNotify").await;
+    assert_eq!(page.next_text().await, r#"["__publishing","stage"]"#);
+
+    let cleared = Bytes::from_static(b"\x02\x00\x0aonMetaData\x03\x00\x00\x09");
+    let cleared = MediaFrame::new(MediaKind::Data, 0, cleared);
+    for call in ["set", "clear"] {
+        asker.call(call, &[]).await.expect("done");
+    }
+    // Before them the access to samples.
+    assert_eq!(flash.frames_to(shown, &cleared).await.len(), 3);
+    assert_eq!(peer.frames_to(met, &cleared).await.len(), 3);
+    assert_eq!(page.next_text().await, r#"["onMetaData",{"width":320}]"#);
+    assert_eq!(page.next_text().await, r#"["onMetaData",{}]"#);
+    file.header().await;
+    assert_eq!(file.tags_to(&cleared).await.len(), 2);
+
+    let late = RtmpClient::connect(node.rtmp(), "").await;
+    let first = late.play("stage").await;
+    asker.call("more", &[]).await.expect("done");
+    let more = Bytes::from_static(b"\x02\x00\x04more\x00\x3f\xf0\0\0\0\0\0\0");
+    let more = MediaFrame::new(MediaKind::Data, 0, more);
+    assert_eq!(bodies(&late.frames_to(first, &more).await)[1..], bodies(&[more]));
 }

@@ -177,7 +177,7 @@ impl Publication {
             {
                 self.metadata_changed();
             }
-            shown.extend(frame);
+            shown.push(frame);
         }
         self.count_overflows();
         if !shown.is_empty() {

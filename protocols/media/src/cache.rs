@@ -55,13 +55,13 @@ impl StreamCache {
     }
 
     /// Takes note of a frame and answers what viewers get: the frame itself, the metadata behind
-    /// `@setDataFrame`, or nothing for `@clearDataFrame`.
-    pub fn push(&mut self, frame: MediaFrame) -> Option<MediaFrame> {
+    /// `@setDataFrame`, or an empty one for `@clearDataFrame`.
+    pub fn push(&mut self, frame: MediaFrame) -> MediaFrame {
         match frame.kind {
             MediaKind::Data => self.push_data(frame),
             MediaKind::Audio | MediaKind::Video => {
                 self.push_media(&frame);
-                Some(frame)
+                frame
             }
         }
     }
@@ -111,22 +111,22 @@ impl StreamCache {
         self.overflows
     }
 
-    fn push_data(&mut self, frame: MediaFrame) -> Option<MediaFrame> {
+    fn push_data(&mut self, frame: MediaFrame) -> MediaFrame {
         match DataMessage::read(&frame.payload) {
-            DataMessage::SetDataFrame(rest) => {
-                let frame = MediaFrame { payload: rest, ..frame };
+            DataMessage::SetDataFrame(payload) => {
+                let frame = MediaFrame { payload, ..frame };
                 self.keep_metadata(&frame);
-                Some(frame)
+                frame
             }
             DataMessage::MetaData => {
                 self.keep_metadata(&frame);
-                Some(frame)
+                frame
             }
-            DataMessage::ClearDataFrame => {
+            DataMessage::ClearDataFrame(payload) => {
                 self.metadata = None;
-                None
+                MediaFrame { payload, ..frame }
             }
-            DataMessage::Other => Some(frame),
+            DataMessage::Other => frame,
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let mut cache = StreamCache::default();
         let aac = frame(MediaKind::Audio, 0, b"\xAF\x00\x12");
         let audio = frame(MediaKind::Audio, 90, b"\xAF\x01a");
-        let meta = cache.push(frame(MediaKind::Data, 0, META)).unwrap();
+        let meta = cache.push(frame(MediaKind::Data, 0, META));
         assert_eq!(&meta.payload[..13], b"\x02\x00\x0aonMetaData");
         for f in [avc_header(b"\x17\x00A"), aac.clone(), key(0), inter(40), key(80)] {
             cache.push(f);
@@ -254,20 +254,21 @@ mod tests {
     }
 
     #[test]
-    fn clear_data_frame_forgets_the_metadata_and_shows_nothing() {
+    fn pub_16_clear_data_frame_forgets_the_metadata_and_shows_an_empty_one() {
         let mut cache = StreamCache::default();
         cache.push(frame(MediaKind::Data, 0, META));
         assert!(cache.metadata().is_some());
-        let clear = frame(MediaKind::Data, 0, b"\x02\x00\x0f@clearDataFrame");
-        assert_eq!(cache.push(clear), None);
-        assert!(cache.metadata().is_none());
+        let clear = frame(MediaKind::Data, 7, b"\x02\x00\x0f@clearDataFrame");
+        let shown = frame(MediaKind::Data, 7, b"\x02\x00\x0aonMetaData\x03\x00\x00\x09");
+        assert_eq!(cache.push(clear), shown);
+        assert!(cache.metadata().is_none() && cache.snapshot().is_empty());
     }
 
     #[test]
     fn other_data_passes_and_is_not_repeated_to_late_viewers() {
         let mut cache = StreamCache::default();
         let data = frame(MediaKind::Data, 5, b"\x02\x00\x01f\x05");
-        assert_eq!(cache.push(data.clone()), Some(data));
+        assert_eq!(cache.push(data.clone()), data);
         assert!(cache.snapshot().is_empty());
     }
 

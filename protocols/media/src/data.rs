@@ -8,8 +8,9 @@ pub enum DataMessage {
     /// `@setDataFrame`: the rest of the body (usually `onMetaData`, then a table) is the
     /// metadata that viewers receive, now and when they join.
     SetDataFrame(Bytes),
-    /// `@clearDataFrame`: forget the metadata.
-    ClearDataFrame,
+    /// `@clearDataFrame`: forget the metadata. What viewers get instead: the name that follows, or
+    /// `onMetaData`, with an empty object.
+    ClearDataFrame(Bytes),
     /// `onMetaData` sent without `@setDataFrame`: metadata all the same.
     MetaData,
     /// Anything else passes to the viewers of the moment.
@@ -23,11 +24,17 @@ impl DataMessage {
             Some((b"@setDataFrame", end)) if end < body.len() => {
                 Self::SetDataFrame(body.slice(end..))
             }
-            Some((b"@clearDataFrame", _)) => Self::ClearDataFrame,
+            Some((b"@clearDataFrame", end)) => Self::ClearDataFrame(emptied(&body[end..])),
             Some((b"onMetaData", end)) if end < body.len() => Self::MetaData,
             _ => Self::Other,
         }
     }
+}
+
+/// The name at the start of `rest` with an empty AMF0 object (2.5).
+fn emptied(rest: &[u8]) -> Bytes {
+    let name = leading_name(rest).map_or(&b"\x02\x00\x0aonMetaData"[..], |(_, end)| &rest[..end]);
+    [name, b"\x03\x00\x00\x09"].concat().into()
 }
 
 /// The AMF0 string at the start of a body and where it ends; also behind a switch to AMF3
@@ -77,6 +84,21 @@ mod tests {
         let DataMessage::SetDataFrame(rest) = DataMessage::read(&body) else { panic!() };
         assert_eq!(rest, &b"\x02\x00\x0aonMetaData\x05"[..]);
         assert_eq!(DataMessage::read(&rest), DataMessage::MetaData);
+    }
+
+    #[test]
+    fn pub_16_clear_data_frame_leaves_an_empty_object_under_its_name() {
+        for (body, shown) in [
+            (&b"\x02\x00\x0f@clearDataFrame"[..], &b"\x02\x00\x0aonMetaData\x03\0\0\x09"[..]),
+            (b"\x02\x00\x0f@clearDataFrame\x02\x00\x01f", b"\x02\x00\x01f\x03\0\0\x09"),
+            (b"\x02\x00\x0f@clearDataFrame\x11\x06\x03f", b"\x11\x06\x03f\x03\0\0\x09"),
+            (b"\x02\x00\x0f@clearDataFrame\x02\x09", b"\x02\x00\x0aonMetaData\x03\0\0\x09"),
+        ] {
+            let DataMessage::ClearDataFrame(message) = DataMessage::read(&body.into()) else {
+                panic!("{body:?}")
+            };
+            assert_eq!(message, shown);
+        }
     }
 
     #[test]

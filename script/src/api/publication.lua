@@ -201,7 +201,8 @@ local function set_properties(s, label, handler, t)
 		native.log(ERROR, label .. " needs a table")
 		return
 	end
-	native.push_values(s.id, "amf", "@setDataFrame", R.str(handler, "onMetaData"), t)
+	s.metadata = R.str(handler, "onMetaData")
+	native.push_values(s.id, "amf", "@setDataFrame", s.metadata, t)
 end
 
 local function value(name)
@@ -251,7 +252,7 @@ R.class("publication", {
 		end,
 		clearProperties = function(s)
 			if is_running(s, "publication:clearProperties") then
-				native.push_values(s.id, "amf0", "@clearDataFrame", "onMetaData")
+				native.push_values(s.id, "amf0", "@clearDataFrame", s.metadata or "onMetaData")
 			end
 		end,
 		-- PUB-09: a pushed packet leaves without waiting for anything (GEN-17).
