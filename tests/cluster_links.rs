@@ -220,16 +220,20 @@ async fn clu_10_an_error_in_the_connection_event_refuses_the_server_with_its_tex
 }
 
 #[tokio::test]
-async fn clu_10_and_srv_10_reject_ends_an_accepted_link_with_its_text_and_both_last_events() {
+async fn clu_10_and_srv_10_and_evt_12_reject_ends_an_accepted_link_with_its_text_and_both_last_events()
+ {
     let reject = r#"
     function onServerConnection(server)
         function server:greet(name) self:reject("enough of "..name) end
     end
-    function onServerDisconnection(server) NOTE("down ", server.host) end"#;
+    function onServerDisconnection(...)
+        NOTE("down ", (...).host, " with ", select('#', ...), " error=", (select(2, ...)))
+    end"#;
     let (a, b) = link(WITNESS, reject).await;
     a.logged(&["ERROR", "Connection with 127.0.0.1 server, enough of a.example"]).await;
     a.logged(&["NOTE", "down b.example error=enough of a.example"]).await;
-    b.logged(&["NOTE", "down a.example"]).await;
+    // Who rejected knows why.
+    b.logged(&["NOTE", "down a.example with 2 error=(null)"]).await;
 }
 
 #[tokio::test]

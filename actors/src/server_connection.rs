@@ -286,6 +286,8 @@ impl ServerConnection {
         if self.state == State::Live {
             let error = match &reason {
                 CloseReason::Rejected(text) => Some(text.clone()),
+                // What this node decided is no error of the other one's (EVT-12).
+                CloseReason::RejectedHere(_) => None,
                 orderly if orderly.is_orderly() => None,
                 other => Some(Bytes::from(other.to_string())),
             };
