@@ -87,9 +87,14 @@ async fn htt_03_and_cnv_26_and_cnv_30_each_format_is_answered_in_its_own() {
     assert_eq!(answer.body, amf[7..], "AMF0 values");
     assert_eq!(answer.header("content-type"), Some("application/x-amf"));
     // What is none of them comes as one string.
-    for (kind, body) in
-        [("text/plain", "hello"), ("application/json", "hello"), ("image/png", "[1]")]
-    {
+    for (kind, body) in [
+        ("text/plain", "hello"),
+        ("application/json", "hello"),
+        ("image/png", "[1]"),
+        ("application/json", ""),
+        ("text/xml", ""),
+        ("text/plain", ""),
+    ] {
         let answer = client.post("/app/", kind, body).await;
         assert_eq!(answer.text(), format!("message{body}"), "{kind}");
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
@@ -273,6 +278,18 @@ async fn htt_11_pages_of_other_sites_may_read_the_response() {
     assert_eq!((answer.status, answer.header("vary")), (404, Some("Origin")));
     let mut client = HttpClient::connect(node.http()).await;
     assert_eq!(client.ask("DELETE", "/app/", &[], b"").await.status, 405);
+}
+
+#[tokio::test]
+async fn htt_11_and_htt_03_every_method_with_a_body_that_options_names_is_a_message() {
+    let node = node().await;
+    let mut client = HttpClient::connect(node.http()).await;
+    for method in ["POST", "PUT", "PATH"] {
+        let answer = client.ask(method, "/app/", &[], br#"["test","a",2]"#).await;
+        assert_eq!((answer.status, answer.text()), (200, r#"["a",2]"#.into()), "{method}");
+        let answer = client.ask(method, "/app/", &["Content-Type: text/plain"], b"x").await;
+        assert_eq!((answer.status, answer.text()), (200, "messagex".into()), "{method}");
+    }
 }
 
 #[tokio::test]

@@ -67,16 +67,20 @@ fn cli_30_and_cnv_17_what_is_no_message_of_the_format_comes_as_one_string() {
     let raw = |text: &'static str| CallOutcome::Raw(Bytes::from_static(text.as_bytes()));
     for text in ["hello", "[1,", "5", "\"x\"", "", "{]"] {
         let outcome = message(&mut node, text, Format::Json);
-        if text.is_empty() {
-            assert_eq!(outcome, values(r#"["got"]"#));
-            continue;
-        }
         assert_eq!(outcome, CallOutcome::Raw(format!("got{text}").into()), "{text}");
     }
     assert_eq!(message(&mut node, "\0\u{1}", Format::Raw), raw("got\0\u{1}"));
     assert_eq!(message(&mut node, "[1,\"a\"]", Format::Json), values(r#"["got",1,"a"]"#));
     assert_eq!(message(&mut node, r#"{"a":1}"#, Format::Json), values(r#"["got",{"a":1}]"#));
     assert_eq!(message(&mut node, "<a", Format::Xml), raw("got<a"));
+    for format in [Format::Xml, Format::XmlRpc] {
+        assert_eq!(message(&mut node, "", format), raw("got"), "nothing is an empty string");
+    }
+    assert_eq!(
+        message(&mut node, "", Format::Query),
+        values("got"),
+        "an empty query has no values"
+    );
     let outcome = node.engine.message(ClientId(1), &[0x0F], Format::Amf0);
     assert_eq!(outcome, CallOutcome::Raw(Bytes::from_static(b"got\x0F")));
     node.quiet();

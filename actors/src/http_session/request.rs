@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use actix_web::http::{Method, StatusCode, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use ramona_http::{Target, cookies, last_part};
+use ramona_http::{ALLOWED_METHODS, Target, cookies, last_part};
 use ramona_script::{CallOutcome, Format, ReadOutcome, Refusal};
 use tracing::{debug, warn};
 
@@ -136,15 +136,17 @@ async fn respond(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     check_head(request)?;
-    let is_post = match *request.method() {
+    let has_message = match *request.method() {
         Method::GET | Method::HEAD => false,
-        Method::POST => true,
+        // HTT-11: what is allowed there does something.
+        Method::POST | Method::PUT => true,
+        ref other if other.as_str() == "PATH" => true,
         Method::OPTIONS => return Ok(cors::preflight(request)),
-        _ => return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, POST, OPTIONS")),
+        _ => return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, ALLOWED_METHODS)),
     };
     let mut target = target_of(request.uri().path())?;
     let services = &connection.services;
-    if is_post {
+    if has_message {
         let kind = Body::of(request);
         let (bytes, _budget) = body::read(connection, request, payload).await?;
         target = services.http.folder().application(target);

@@ -142,10 +142,16 @@ impl Engine {
     /// A message of a client. Is its first value a string, then that is the name of a function and
     /// the others are its arguments (HTT-03, WSK-01, CNV-26), else all are for `onMessage`
     /// (CLI-30). Whatever is no text of `format` comes to `onMessage` as one string (CNV-17), and
-    /// so does all that is [`Format::Raw`]; the answer is [`CallOutcome::Raw`] then.
+    /// so does all that is [`Format::Raw`]; the answer is [`CallOutcome::Raw`] then. Nothing at all
+    /// is an empty string where a text of the format has to say something: JSON and XML.
     pub fn message(&mut self, client: ClientId, body: &[u8], format: Format) -> CallOutcome {
         let _run = self.core.runs.begin();
-        let read = self.core.read(&self.lua, Context::Client(client), format, body);
+        let read = match format {
+            Format::Json | Format::XmlRpc | Format::Xml if body.is_empty() => {
+                Err("it is empty".to_owned())
+            }
+            _ => self.core.read(&self.lua, Context::Client(client), format, body),
+        };
         let (mut values, format) = match read {
             Ok(values) => (values, format),
             Err(problem) => {
