@@ -23,7 +23,7 @@ const MAX_OPEN: usize = 1_024;
 /// An unanswered question is forgotten after this: it was repeated since.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Clients whose attempts are counted, and how long (EVT-08).
+/// Clients whose attempts are counted, and how long after the last one (EVT-08).
 const MAX_COUNTED: usize = 8_192;
 const COUNTED_FOR: Duration = Duration::from_secs(120);
 
@@ -38,8 +38,12 @@ pub(super) struct Questions {
     script: Outbox<ToScript>,
     next: u64,
     open: HashMap<u64, Question>,
-    attempts: HashMap<Bytes, (u32, Instant)>,
+    attempts: Attempts,
 }
+
+/// How often clients asked, told by their tags.
+#[derive(Default)]
+struct Attempts(HashMap<Bytes, (u32, Instant)>);
 
 /// An open question.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub(super) struct Question {
 impl Questions {
     pub(super) fn new(config: RtmfpEndpointConfig, script: Recipient<Ticketed<ToScript>>) -> Self {
         let script = Outbox::from_recipient(script, Arc::new(Backlog::default()), MAX_OPEN);
-        Self { config, script, next: 0, open: HashMap::new(), attempts: HashMap::new() }
+        Self { config, script, next: 0, open: HashMap::new(), attempts: Attempts::default() }
     }
 
     /// Asks `onHandshake` (EVT-08); false when too many questions are open.
@@ -68,7 +72,7 @@ impl Questions {
     ) -> bool {
         let ancillary = epd.ancillary().cloned().unwrap_or_default();
         let (path, query) = split_url(&ancillary);
-        let attempts = self.attempt(&tag);
+        let attempts = self.attempts.count(&tag, Instant::now());
         let Some(number) = self.open(from, own, tag, true) else { return false };
         let address = from.to_string();
         let question = HandshakeQuestion { number, address, path, query, attempts };
@@ -152,22 +156,24 @@ impl Questions {
             }
         }
     }
+}
 
-    /// How often a client asked, told by its tag.
-    fn attempt(&mut self, tag: &Bytes) -> u32 {
-        if self.attempts.len() >= MAX_COUNTED && !self.attempts.contains_key(tag) {
-            self.attempts.retain(|_, (_, last)| last.elapsed() < COUNTED_FOR);
-            if self.attempts.len() >= MAX_COUNTED {
+impl Attempts {
+    /// Counts an attempt; 1 is the first.
+    fn count(&mut self, tag: &Bytes, now: Instant) -> u32 {
+        let is_fresh = |last: &Instant| now.saturating_duration_since(*last) < COUNTED_FOR;
+        if self.0.len() >= MAX_COUNTED && !self.0.contains_key(tag) {
+            self.0.retain(|_, (_, last)| is_fresh(last));
+            if self.0.len() >= MAX_COUNTED {
                 return 1;
             }
         }
         // The tag is a slice of a larger buffer.
-        let tag = Bytes::copy_from_slice(tag);
-        let (count, last) = self.attempts.entry(tag).or_insert((0, Instant::now()));
-        if last.elapsed() >= COUNTED_FOR {
+        let (count, last) = self.0.entry(Bytes::copy_from_slice(tag)).or_insert((0, now));
+        if !is_fresh(last) {
             *count = 0;
         }
-        *last = Instant::now();
+        *last = now;
         *count = count.saturating_add(1);
         *count
     }
@@ -188,5 +194,38 @@ async fn lookup(host: &str, port: u16) -> Vec<SocketAddr> {
             tracing::error!(host, "redirect: name not found in time");
             Vec::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evt_08_attempts_are_forgotten_120_s_after_the_last_one() {
+        let (start, mut attempts) = (Instant::now(), Attempts::default());
+        let mut count = |tag: &'static [u8], seconds: f64| {
+            attempts.count(&Bytes::from_static(tag), start + Duration::from_secs_f64(seconds))
+        };
+        assert_eq!([count(b"a", 0.0), count(b"a", 1.5), count(b"b", 2.0)], [1, 2, 1]);
+        assert_eq!(count(b"a", 121.4), 3);
+        assert_eq!(count(b"b", 122.0), 1);
+        assert_eq!(count(b"a", 241.4), 1);
+        assert_eq!(count(b"a", 241.5), 2);
+    }
+
+    #[test]
+    fn evt_08_clients_beyond_the_bound_are_at_their_first_attempt_until_others_are_forgotten() {
+        let (start, mut attempts) = (Instant::now(), Attempts::default());
+        for number in 0..MAX_COUNTED as u32 {
+            let tag = Bytes::copy_from_slice(&number.to_be_bytes());
+            assert_eq!(attempts.count(&tag, start), 1);
+        }
+        let late = Bytes::from_static(b"late");
+        assert_eq!([attempts.count(&late, start), attempts.count(&late, start)], [1, 1]);
+        assert_eq!(attempts.0.len(), MAX_COUNTED);
+        let then = start + COUNTED_FOR;
+        assert_eq!([attempts.count(&late, then), attempts.count(&late, then)], [1, 2]);
+        assert_eq!(attempts.0.len(), 1);
     }
 }
