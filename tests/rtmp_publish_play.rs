@@ -7,7 +7,9 @@ use ramona_amf::Value;
 use ramona_media::MediaFrame;
 use ramona_rtmp::ClientEvent;
 use ramona_testkit::ffmpeg::Ffmpeg;
-use ramona_testkit::{ClientOptions, RtmpClient, TestNode, flv, pictures, wait};
+use ramona_testkit::{
+    ClientOptions, Machine, NetClient, Play, RtmfpClient, RtmpClient, TestNode, flv, pictures, wait,
+};
 
 const WITNESS: &str = r#"
 function onConnection(client)
@@ -485,6 +487,47 @@ async fn pub_10_to_12_and_lis_01_to_06_a_script_sees_who_publishes_and_who_plays
         players.push(player);
     }
     assert_eq!(node.count_logged(&["NOTE", "player s true true"]), 3);
+}
+
+#[tokio::test]
+async fn lis_06_the_access_to_samples_is_sent_again_when_a_script_changes_it() {
+    let script = r#"
+    function onConnection(client)
+        function client:onSubscribe(listener) self.listener = listener end
+        function client:access(audio, video)
+            self.listener.audioSampleAccess = audio
+            self.listener.videoSampleAccess = video
+            self.listener.receiveAudio = audio
+            return true
+        end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let rtmp = RtmpClient::connect(node.rtmp(), "").await;
+    let play = rtmp.play("s").await;
+    accesses_follow(&rtmp, play).await;
+    let rtmfp = RtmfpClient::connect(node.rtmfp(), "").await;
+    let play = rtmfp.play("s").await;
+    accesses_follow(&rtmfp, play).await;
+}
+
+/// Changes the rights of a player, and back, and to what they are: each change is told once.
+async fn accesses_follow<M: Machine>(player: &NetClient<M>, play: Play) {
+    let message = |audio: bool, video: bool| {
+        [&b"\x02\0\x11|RtmpSampleAccess"[..], &[1, u8::from(audio), 1, u8::from(video)]].concat()
+    };
+    let mut expected = vec![message(true, true)];
+    for (audio, video, told) in [
+        (false, true, &[(false, true)][..]),
+        (false, true, &[]),
+        (true, false, &[(true, true), (true, false)]),
+    ] {
+        player.call("access", &[audio.into(), video.into()]).await.expect("done");
+        expected.extend(told.iter().map(|(audio, video)| message(*audio, *video)));
+        let seen = player
+            .frames_until(play, "the access to samples", |seen| seen.len() >= expected.len())
+            .await;
+        assert!(seen.iter().map(|frame| &frame.payload[..]).eq(expected.iter().map(|m| &m[..])));
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,9 @@ pub(crate) enum Reply {
     PublishRefused(StreamId, PublishRefusal),
     /// It may play; whether it may read decoded audio and video samples (LIS-06).
     PlayAccepted { stream: StreamId, audio: bool, video: bool },
-    /// It may not.
+    /// Its rights to samples changed (LIS-06).
+    SampleAccess { stream: StreamId, audio: bool, video: bool },
+    /// It may not play.
     PlayRefused(StreamId, Bytes),
     /// A script ended its publication (PUB-05), with `NetStream.<code>` and a description.
     PublicationClosed { stream: StreamId, status: Option<(Bytes, Bytes)> },

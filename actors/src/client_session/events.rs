@@ -380,14 +380,18 @@ impl<C: Carrier> ClientSession<C> {
         video: bool,
         sample_access: (bool, bool),
     ) {
-        let found = self.playing.values_mut().find(|known| known.listener == listener);
-        let Some(playing) = found else { return };
+        let found = self.playing.iter_mut().find(|(_, known)| known.listener == listener);
+        let Some((&stream, playing)) = found else { return };
         let mut gate = C::gate(&playing.viewer).borrow_mut();
         gate.set_receive_audio(audio);
         gate.set_receive_video(video);
         drop(gate);
-        // Told to the client when its play is accepted (LIS-06).
-        playing.sample_access = sample_access;
+        // Told to the client when its play is accepted, and again when it changes (LIS-06).
+        let before = std::mem::replace(&mut playing.sample_access, sample_access);
+        if before != sample_access && playing.subscription.is_some() {
+            let (audio, video) = sample_access;
+            self.carrier.say(Reply::SampleAccess { stream, audio, video });
+        }
     }
 
     fn close_publication(&mut self, run: PublicationId, status: Option<(Bytes, Bytes)>) {

@@ -46,6 +46,9 @@ pub(crate) fn say(machine: &mut NetConnection, reply: Reply) {
         Reply::PlayAccepted { stream, audio, video } => {
             machine.accept_play(stream, false, audio, video);
         }
+        Reply::SampleAccess { stream, audio, video } => {
+            machine.change_sample_access(stream, audio, video);
+        }
         Reply::PlayRefused(stream, text) => machine.refuse_play(stream, &text),
         Reply::PublicationClosed { stream, status } => {
             let (code, text) = status.unzip();

@@ -186,6 +186,8 @@ impl Carrier for WebSocketCarrier {
             Reply::PublishRefused(_, PublishRefusal::Refused(text))
             | Reply::PlayRefused(_, text) => self.machine.borrow_mut().fail(&text),
             Reply::PlayAccepted { .. } => self.machine.borrow_mut().accept_play(),
+            // Nothing that pages can be told.
+            Reply::SampleAccess { .. } => {}
             Reply::PublicationClosed { status, .. } => {
                 self.machine.borrow_mut().publication_closed(status.as_ref());
             }

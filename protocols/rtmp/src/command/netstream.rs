@@ -283,15 +283,26 @@ impl NetStream {
         queues.control(event::STREAM_BEGIN, stream);
         queues.on_status(stream, Level::Status, b"NetStream.Play.Reset", &reset);
         queues.on_status(stream, Level::Status, b"NetStream.Play.Start", &start);
-        queues.messages.push_back(Message {
-            kind: kind::DATA_AMF0,
-            stream,
-            timestamp_ms: 0,
-            payload: sample_access(access.0, access.1),
-        });
+        self.say_sample_access(access, queues);
         if running {
             self.notify(true, queues);
         }
+    }
+
+    /// The rights of a player changed (LIS-06).
+    pub(crate) fn change_sample_access(&mut self, access: (bool, bool), queues: &mut Queues) {
+        if matches!(self.used, Use::Playing { accepted: true, .. }) {
+            self.say_sample_access(access, queues);
+        }
+    }
+
+    fn say_sample_access(&self, access: (bool, bool), queues: &mut Queues) {
+        queues.messages.push_back(Message {
+            kind: kind::DATA_AMF0,
+            stream: self.id,
+            timestamp_ms: 0,
+            payload: sample_access(access.0, access.1),
+        });
     }
 
     /// Play refused (STA-10).

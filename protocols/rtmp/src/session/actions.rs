@@ -54,6 +54,11 @@ impl Session {
         self.connection.accept_play(stream, running, audio_sample_access, video_sample_access);
     }
 
+    /// The rights of a player changed; see [`NetConnection::change_sample_access`].
+    pub fn change_sample_access(&mut self, stream: StreamId, audio: bool, video: bool) {
+        self.connection.change_sample_access(stream, audio, video);
+    }
+
     /// Refuses the pending play; see [`NetConnection::refuse_play`].
     pub fn refuse_play(&mut self, stream: StreamId, text: &[u8]) {
         self.connection.refuse_play(stream, text);

@@ -75,6 +75,14 @@ impl NetConnection {
         }
     }
 
+    /// The rights of a player changed: they go out again (LIS-06). Without effect before its play
+    /// is accepted.
+    pub fn change_sample_access(&mut self, stream: StreamId, audio: bool, video: bool) {
+        if let Some((stream, queues)) = self.stream(stream) {
+            stream.change_sample_access((audio, video), queues);
+        }
+    }
+
     /// Refuses the pending play (STA-10). Without effect when it is not pending.
     pub fn refuse_play(&mut self, stream: StreamId, text: &[u8]) {
         if let Some((stream, queues)) = self.decide(Pending::Play(stream), stream) {

@@ -136,6 +136,21 @@ fn sta_08_play_is_reset_and_started_then_sample_access() {
 }
 
 #[test]
+fn lis_06_changed_rights_are_sent_again_to_a_player_that_was_accepted() {
+    let (mut pair, stream) = Pair::with_stream();
+    pair.session.change_sample_access(stream, false, true);
+    pair.drive();
+    assert_eq!(pair.client_events, [], "nothing is played");
+    play(&mut pair, stream, "s");
+    pair.forget();
+    pair.session.change_sample_access(stream, false, true);
+    pair.drive();
+    let access = amf0(&["|RtmpSampleAccess".into(), false.into(), true.into()]);
+    let frame = frame(MediaKind::Data, 0, &access);
+    assert_eq!(pair.client_events, [ClientEvent::Media { stream, frame }]);
+}
+
+#[test]
 fn sta_10_refused_play_is_failed_with_the_text() {
     let (mut pair, stream) = Pair::with_stream();
     pair.decide = |session, event| {
