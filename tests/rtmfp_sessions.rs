@@ -399,6 +399,48 @@ async fn wri_06_and_08_a_flow_of_its_own_is_not_held_up_and_an_unreliable_one_no
 }
 
 #[tokio::test]
+async fn wri_05_a_flush_that_is_not_full_sends_full_datagrams_and_the_end_of_the_handler_the_rest()
+{
+    let script = r#"
+    function onConnection(client)
+        function client:slow(file)
+            self.writer:writeInvocation("small")
+            local nothing, text = self.writer:flush(false), ("x"):rep(300)
+            witness.writer:writeInvocation("onSmall")
+            witness.writer:flush()
+            while not io.open(file .. "1") do end
+            for n = 1, 10 do self.writer:writeInvocation("big", n, text) end
+            local something = self.writer:flush(false)
+            while not io.open(file .. "2") do end
+            self.writer:writeInvocation("last")
+            return nothing, something, self.writer:flush(), self.writer:flush()
+        end
+        if client.protocol == "RTMP" then witness = client end
+    end"#;
+    let node =
+        TestNode::builder("A").www("main.lua", script).ini("script.budget = 60").start().await;
+    let witness = RtmpClient::connect(node.rtmp(), "").await;
+    let client = RtmfpClient::connect(node.rtmfp(), "").await;
+    // The handler goes on when these files are there.
+    let file = node.dir().join("go on ");
+    let go_on = |number: &str| std::fs::write(format!("{}{number}", file.display()), "");
+    let args = [Value::String(file.display().to_string().into())];
+    let call = client.call("slow", &args);
+    let look = async {
+        witness.called("onSmall").await;
+        assert!(client.calls("small").is_empty(), "it fills no datagram");
+        go_on("1").expect("the file is written");
+        wait::until("full datagrams", || client.calls("big").len() >= 8).await;
+        assert!(client.calls("last").is_empty(), "the handler has not returned");
+        go_on("2").expect("the file is written");
+    };
+    let (answer, ()) = tokio::join!(call, look);
+    assert_eq!(answer, Ok(vec![false.into(), true.into(), true.into(), false.into()]));
+    assert_eq!(client.calls("big").len(), 10);
+    assert_eq!(client.calls("last").len(), 1);
+}
+
+#[tokio::test]
 async fn wri_06_over_rtmp_a_new_writer_is_the_same_writer() {
     let script = r#"
     function onConnection(client)

@@ -571,10 +571,11 @@ pub trait Host {
         let _ = (app, handler, elapsed);
     }
 
-    /// Sends what was written to a client so far (WRI-05); true when something was sent. By
-    /// default nothing, for everything leaves when the handler returns (GEN-17).
-    fn flush_client(&self, client: ClientId) -> bool {
-        let _ = client;
+    /// Sends what was written to a client so far (WRI-05); true when something was sent. Without
+    /// `full` what does not fill a datagram of RTMFP stays until the next flush, at the latest until
+    /// the handler returns. By default nothing, for everything leaves then (GEN-17).
+    fn flush_client(&self, client: ClientId, full: bool) -> bool {
+        let _ = (client, full);
         false
     }
 

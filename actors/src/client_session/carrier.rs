@@ -93,6 +93,14 @@ pub(crate) trait Carrier: Unpin + 'static {
     fn route(&self, flow: u32, is_reliable: bool) {
         let _ = (flow, is_reliable);
     }
+    /// A script wrote these, while it handled that call of the client. With `holds_rest` what does
+    /// not fill a datagram stays until the carrier next sends something (WRI-05).
+    fn write(&self, transaction: Option<f64>, messages: Vec<ClientMessage>, holds_rest: bool) {
+        let _ = holds_rest;
+        for message in messages {
+            self.say(Reply::Written { transaction, message });
+        }
+    }
     /// A script's flow ends.
     fn close_writer(&self, flow: u32) {
         let _ = flow;

@@ -242,17 +242,26 @@ impl<C: Carrier> ClientSession<C> {
             }
             // Only HTTP clients read files.
             ToSession::Read { .. } => {}
-            ToSession::Write { transaction, messages, ticket: _ticket } => {
-                for message in messages {
-                    self.carrier.say(Reply::Written { transaction, message });
+            ToSession::Write { transaction, messages, holds_rest, ticket: _ticket } => {
+                self.carrier.write(transaction, messages, holds_rest);
+                if holds_rest {
+                    return;
                 }
             }
-            ToSession::WriteOn { flow, is_reliable, transaction, messages, ticket: _ticket } => {
+            ToSession::WriteOn {
+                flow,
+                is_reliable,
+                transaction,
+                messages,
+                holds_rest,
+                ticket: _ticket,
+            } => {
                 self.carrier.route(flow, is_reliable);
-                for message in messages {
-                    self.carrier.say(Reply::Written { transaction, message });
-                }
+                self.carrier.write(transaction, messages, holds_rest);
                 self.carrier.route(0, true);
+                if holds_rest {
+                    return;
+                }
             }
             ToSession::CloseWriter(flow) => self.carrier.close_writer(flow),
             ToSession::Close { code } => self.carrier.say(Reply::Close(code)),

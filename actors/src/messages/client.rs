@@ -47,6 +47,8 @@ pub enum ToSession {
         transaction: Option<f64>,
         /// In order.
         messages: Vec<ClientMessage>,
+        /// What does not fill a datagram is to stay, for another such message follows (WRI-05).
+        holds_rest: bool,
         /// Bounds what is on its way to one session.
         ticket: Ticket,
     },
@@ -60,6 +62,8 @@ pub enum ToSession {
         transaction: Option<f64>,
         /// In order.
         messages: Vec<ClientMessage>,
+        /// As in [`Write`](Self::Write).
+        holds_rest: bool,
         /// Bounds what is on its way to one session.
         ticket: Ticket,
     },

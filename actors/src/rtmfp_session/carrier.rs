@@ -14,7 +14,7 @@ use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmfp::{Address, PeerId, SessionId};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{CloseKind, NetConnection, StreamId};
-use ramona_script::{ClientId, Format, MediaQos};
+use ramona_script::{ClientId, ClientMessage, Format, MediaQos};
 use ramona_tc as tc;
 use ramona_tc::{Connection, GroupJoin, Writer};
 use tracing::{Span, debug, info, info_span};
@@ -281,6 +281,18 @@ impl Carrier for RtmfpCarrier {
             None => debug!(flow, "no flow of its own for a script's writer: the main one is used"),
         }
         connection.set_writer(writer, is_reliable);
+    }
+
+    fn write(&self, transaction: Option<f64>, messages: Vec<ClientMessage>, holds_rest: bool) {
+        let mut connection = self.connection.borrow_mut();
+        let net = connection.net(Instant::now());
+        for message in messages {
+            say_flash(net, Reply::Written { transaction, message });
+        }
+        connection.session_mut().send_full_packets_only(holds_rest);
+        drop(connection);
+        self.drain();
+        self.connection.borrow_mut().session_mut().send_full_packets_only(false);
     }
 
     fn close_writer(&self, flow: u32) {

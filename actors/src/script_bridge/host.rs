@@ -165,8 +165,9 @@ impl BridgeHost {
         }
     }
 
-    pub(super) fn add_client(&self, client: ClientId, session: Recipient<ToSession>) {
-        self.clients.borrow_mut().insert(client, ClientOut::new(session));
+    /// `packs`: its messages share datagrams.
+    pub(super) fn add_client(&self, client: ClientId, session: Recipient<ToSession>, packs: bool) {
+        self.clients.borrow_mut().insert(client, ClientOut::new(session, packs));
     }
 
     pub(super) fn remove_client(&self, client: ClientId) {
@@ -419,12 +420,12 @@ impl Host for BridgeHost {
     }
 
     fn close_writer(&self, client: ClientId, flow: u32) {
-        self.flush_client(client);
+        self.flush_client(client, true);
         self.tell(client, ToSession::CloseWriter(flow));
     }
 
     fn close_client(&self, client: ClientId, code: u32) {
-        self.flush_client(client);
+        self.flush_client(client, true);
         self.tell(client, ToSession::Close { code });
     }
 
@@ -475,8 +476,9 @@ impl Host for BridgeHost {
         }
     }
 
-    fn flush_client(&self, client: ClientId) -> bool {
-        self.clients.borrow_mut().get_mut(&client).is_some_and(ClientOut::flush)
+    fn flush_client(&self, client: ClientId, full: bool) -> bool {
+        let flush = if full { ClientOut::flush } else { ClientOut::flush_full };
+        self.clients.borrow_mut().get_mut(&client).is_some_and(flush)
     }
 }
 

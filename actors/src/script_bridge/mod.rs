@@ -149,7 +149,7 @@ impl ScriptBridge {
         match event {
             ToScript::Connect { info, session } => {
                 let client = info.id;
-                self.host.add_client(client, session.clone());
+                self.host.add_client(client, session.clone(), info.protocol == "RTMFP");
                 let decision = self.engine.connect(*info);
                 // The result of connect comes before anything the script wrote.
                 if decision.is_err() {
@@ -182,7 +182,7 @@ impl ScriptBridge {
             }
             ToScript::Read { client, transaction, file, query } => {
                 let outcome = self.engine.read(client, &file, &query);
-                self.host.flush_client(client);
+                self.host.flush_client(client, true);
                 self.host.tell(client, ToSession::Read { transaction, outcome });
             }
             ToScript::Publish { client, info, control } => {
@@ -197,7 +197,7 @@ impl ScriptBridge {
                     self.host.remove_listener(listener);
                 }
                 // What the handler set on the listener counts from its first packet on.
-                self.host.flush_client(client);
+                self.host.flush_client(client, true);
                 self.host.tell(client, ToSession::Subscribed { listener, decision });
             }
             ToScript::BufferTime { listener, ms } => self.engine.buffer_time(listener, ms),
@@ -266,7 +266,7 @@ impl ScriptBridge {
 
     fn answer(&self, client: ClientId, transaction: f64, outcome: CallOutcome) {
         // What the function wrote comes before its result.
-        self.host.flush_client(client);
+        self.host.flush_client(client, true);
         self.host.tell(client, ToSession::Called { transaction, outcome });
     }
 

@@ -31,6 +31,9 @@ const MESSAGE_BATCH: usize = 256;
 /// the client does not read.
 const CLIENT_BACKLOG: usize = 8 << 20;
 
+/// Bytes of messages that fill a datagram of RTMFP for certain.
+const DATAGRAM: usize = 1_200;
+
 /// Calls on their way to one server.
 pub(super) struct ServerOut {
     handle: ServerHandle,
@@ -123,6 +126,10 @@ pub(super) struct ClientOut {
     route: WriteRoute,
     backlog: Arc<Backlog>,
     refused: bool,
+    /// Messages share datagrams: RTMFP.
+    packs: bool,
+    /// The session keeps what did not fill a datagram (WRI-05).
+    holds_rest: bool,
 }
 
 /// How messages go to a client.
@@ -141,7 +148,7 @@ impl WriteRoute {
 }
 
 impl ClientOut {
-    pub(super) fn new(session: Recipient<ToSession>) -> Self {
+    pub(super) fn new(session: Recipient<ToSession>, packs: bool) -> Self {
         let backlog = Arc::default();
         Self {
             session,
@@ -150,6 +157,8 @@ impl ClientOut {
             route: WriteRoute::MAIN,
             backlog,
             refused: false,
+            packs,
+            holds_rest: false,
         }
     }
 
@@ -193,29 +202,54 @@ impl ClientOut {
         }
     }
 
+    /// Sends everything; answers whether there was something.
     pub(super) fn flush(&mut self) -> bool {
-        if self.messages.is_empty() {
-            return false;
+        let waits = self.holds_rest || !self.messages.is_empty();
+        if waits {
+            self.send(false);
         }
+        waits
+    }
+
+    /// Sends what fills datagrams, where messages share them (WRI-05). The rest goes with the next
+    /// flush; the one at the end of the handler is sure to come.
+    pub(super) fn flush_full(&mut self) -> bool {
+        if !self.packs {
+            return self.flush();
+        }
+        let fills = self.bytes.saturating_sub(self.messages.len() * MESSAGE_OVERHEAD) >= DATAGRAM;
+        if fills {
+            self.send(true);
+        }
+        fills
+    }
+
+    fn send(&mut self, holds_rest: bool) {
+        self.holds_rest = holds_rest;
         let ticket = self.backlog.take(std::mem::take(&mut self.bytes));
         let messages = std::mem::take(&mut self.messages);
         let WriteRoute { flow, is_reliable, transaction } = self.route;
         self.session.do_send(match (flow, is_reliable) {
-            (0, true) => ToSession::Write { transaction, messages, ticket },
-            _ => ToSession::WriteOn { flow, is_reliable, transaction, messages, ticket },
+            (0, true) => ToSession::Write { transaction, messages, holds_rest, ticket },
+            _ => {
+                ToSession::WriteOn { flow, is_reliable, transaction, messages, holds_rest, ticket }
+            }
         });
-        true
     }
 }
 
+/// What a message without content counts for.
+const MESSAGE_OVERHEAD: usize = 64;
+
 fn size_of_message(message: &ClientMessage) -> usize {
-    64 + match message {
-        ClientMessage::Invocation { name, args, .. } => name.len() + args.len(),
-        ClientMessage::Message { values, .. } => values.len(),
-        ClientMessage::Raw { data } => data.len(),
-        ClientMessage::Cookie { header } => header.len(),
-        ClientMessage::Status { code, description } => code.len() + description.len(),
-    }
+    MESSAGE_OVERHEAD
+        + match message {
+            ClientMessage::Invocation { name, args, .. } => name.len() + args.len(),
+            ClientMessage::Message { values, .. } => values.len(),
+            ClientMessage::Raw { data } => data.len(),
+            ClientMessage::Cookie { header } => header.len(),
+            ClientMessage::Status { code, description } => code.len() + description.len(),
+        }
 }
 
 /// Frames on their way into one publication of a script.

@@ -107,6 +107,8 @@ pub struct Session {
     pace_at: Option<Instant>,
     /// See [`is_held`](Self::is_held).
     is_held: bool,
+    /// See [`send_full_packets_only`](Self::send_full_packets_only).
+    full_only: bool,
     retransmit_at: Option<Instant>,
     /// When data that is not acknowledged began to wait.
     unacked_since: Option<Instant>,
@@ -167,6 +169,7 @@ impl Session {
             burst: 0,
             pace_at: None,
             is_held: false,
+            full_only: false,
             retransmit_at: None,
             unacked_since: None,
             probe_at: None,
@@ -234,6 +237,11 @@ impl Session {
     /// Whether the session is over.
     pub fn is_closed(&self) -> bool {
         self.close == CloseState::Closed
+    }
+
+    /// While it is on, data that does not fill a packet waits; nothing wakes for it.
+    pub fn send_full_packets_only(&mut self, on: bool) {
+        self.full_only = on;
     }
 
     /// Whether something that could be sent waits for acknowledgements of what was.

@@ -107,13 +107,13 @@ R.class("writer", {
 			end
 		end,
 		-- WRI-05. What a handler wrote leaves when it returns (GEN-17); the host may send earlier.
-		flush = function(s)
+		flush = function(s, _, full)
 			if not s.client.connected then
 				native.log(ERROR, "writer:flush before the connection is accepted")
 				return false
 			end
 			if not open(s) then return false end
-			return native.flush_client(s.client.id)
+			return native.flush_client(s.client.id, full ~= false)
 		end,
 		newFlowWriter = new_flow,
 		newWriter = new_flow,

@@ -71,7 +71,9 @@ impl Core {
             core.host.close_writer(ClientId(id), flow);
             Ok(())
         })?;
-        self.native("flush_client", |core, _, id: u64| Ok(core.host.flush_client(ClientId(id))))?;
+        self.native("flush_client", |core, _, (id, full): (u64, bool)| {
+            Ok(core.host.flush_client(ClientId(id), full))
+        })?;
         self.native("close_client", |core, _, (id, code): (u64, f64)| {
             // Out of range or no number: the plain close.
             core.host.close_client(ClientId(id), code as u32);

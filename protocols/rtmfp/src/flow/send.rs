@@ -332,6 +332,19 @@ impl SendFlow {
         self.scan < self.fragments.len()
     }
 
+    /// Bytes of the chunks that [`emit`](Self::emit) would append to packets of any size, counted up
+    /// to `limit`.
+    pub(crate) fn waiting_bytes(&self, limit: usize) -> usize {
+        let mut bytes = 0;
+        for fragment in self.fragments.iter().skip(self.scan).filter(|f| f.is_sendable()) {
+            if bytes >= limit {
+                break;
+            }
+            bytes += next_user_data_len(usize::from(fragment.len));
+        }
+        bytes
+    }
+
     /// Appends chunks as long as `out` stays within `limit` bytes.
     pub(crate) fn emit(&mut self, now: Instant, tsn: u64, limit: usize, out: &mut Vec<u8>) {
         let mut previous = None;

@@ -220,7 +220,8 @@ impl Session {
         if !self.is_open() {
             return None;
         }
-        let eligible = self.send_flows.iter_mut().any(SendFlow::is_eligible);
+        let eligible = self.send_flows.iter_mut().any(SendFlow::is_eligible)
+            && !(self.full_only && self.waiting_bytes() < MAX_SEALED);
         if !eligible {
             self.pace_at = None;
         }
@@ -239,6 +240,17 @@ impl Session {
             return None;
         }
         Some(self.far_address)
+    }
+
+    /// Bytes of chunks that could leave now, counted as far as they fill a packet.
+    fn waiting_bytes(&mut self) -> usize {
+        let mut bytes = 0;
+        for flow in &mut self.send_flows {
+            if flow.is_eligible() {
+                bytes += flow.waiting_bytes(MAX_SEALED);
+            }
+        }
+        bytes
     }
 
     fn begin_packet(&mut self) {

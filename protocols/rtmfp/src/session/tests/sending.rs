@@ -391,6 +391,23 @@ fn rtmfp_071_a_closed_flow_ends_with_an_empty_chunk() {
 }
 
 #[test]
+fn wri_05_data_that_fills_no_packet_waits_while_only_full_packets_are_wanted() {
+    let (mut raw, flow) = open_flow(plain());
+    raw.session.send_full_packets_only(true);
+    write(&mut raw, flow, &[1; 300]);
+    write(&mut raw, flow, &[2; 300]);
+    assert!(raw.take_sent().is_empty());
+    for n in 3..=10 {
+        write(&mut raw, flow, &[n; 300]);
+    }
+    let sent = raw.take_sent();
+    assert_eq!(sent.iter().map(|packet| packet.chunks.len()).collect::<Vec<_>>(), [3, 3, 3]);
+    raw.session.send_full_packets_only(false);
+    raw.poll();
+    assert_eq!(numbers(&raw.take_sent()), [10], "then the rest");
+}
+
+#[test]
 fn a_flow_that_was_never_used_ends_without_a_word() {
     let (mut raw, flow) = open_flow(plain());
     raw.session.close_flow(flow);
