@@ -151,7 +151,7 @@ fn pub_04_and_16_and_22_forms_of_data() {
     assert_eq!(frames[9], [number(1.0)]);
     assert_eq!(frames[10][..2], [text("@setDataFrame"), text("onMetaData")]);
     assert_eq!(frames[11][..2], [text("@setDataFrame"), text("onOther")]);
-    assert_eq!(frames[12], [text("@clearDataFrame"), text("onMetaData")]);
+    assert_eq!(frames[12], [text("@clearDataFrame"), text("onOther")]);
     assert_eq!(frames.len(), 13);
     assert!(node.warnings().is_empty());
     assert_eq!(node.errors().len(), 1);

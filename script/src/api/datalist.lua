@@ -57,9 +57,10 @@ end
 
 local function remove(t, place)
 	local s = alive(t, "remove")
+	if not s then return end
 	local last = #listed(t, "remove")
 	place = place == nil and last or integer(place, 2, "remove")
-	if s and place >= 1 and place <= last then return R.data_remove(s, place) end
+	if place >= 1 and place <= last then return R.data_remove(s, place) end
 end
 
 local function sort(t, order)
