@@ -357,6 +357,48 @@ async fn qos_01_to_05_a_viewer_shows_rates_losses_and_latency() {
 }
 
 #[tokio::test]
+async fn wri_10_and_qos_01_to_05_a_writer_shows_what_its_session_sends_and_loses() {
+    let script = r#"
+    function onConnection(client)
+        function client:talk(bytes)
+            self.writer:writeInvocation("onTalk", ("x"):rep(bytes))
+            local q = self.writer.qos
+            return q.byteRate, q.lostRate, q.latency, q.congestionRate, q.droppedFrames, q.lastSendingTime
+        end
+    end"#;
+    let node = node(script).await;
+    let plain = RtmpClient::connect(node.rtmp(), "").await;
+    let client = RtmfpClient::connect(node.rtmfp(), "").await;
+    over_time(&plain, |seen| seen[0] > 2_000.0 && seen[5] > 1.7e12, &[0.0, 0.0, 0.0]).await;
+    let clean = |seen: &[f64]| seen[0] > 2_000.0 && seen[5] > 1.7e12;
+    over_time(&client, clean, &[0.0, 0.0, 0.0]).await;
+    client.set_path(Path { loss: 10, delay: Duration::from_millis(20) });
+    let lossy = |seen: &[f64]| seen[1] > 0.02 && seen[1] < 0.7 && seen[2] >= 15.0;
+    over_time(&client, lossy, &[]).await;
+}
+
+/// Talks until the numbers of the writer satisfy `enough`; losses, congestion and dropped frames are
+/// `others` then.
+async fn over_time<M: Machine>(
+    client: &NetClient<M>,
+    enough: impl Fn(&[f64]) -> bool,
+    others: &[f64],
+) {
+    let begin = std::time::Instant::now();
+    loop {
+        let values = client.call("talk", &[1_000.0.into()]).await.expect("talk works");
+        let seen: Vec<f64> = values.iter().filter_map(Value::as_number).collect();
+        assert_eq!(seen.len(), 6, "QOS-04: all are numbers");
+        if enough(&seen) {
+            let rest = [seen[1], seen[3], seen[4]];
+            assert!(others.is_empty() || rest == others, "{seen:?}");
+            return;
+        }
+        assert!(begin.elapsed() < wait::PATIENCE, "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn wri_06_and_08_a_flow_of_its_own_is_not_held_up_and_an_unreliable_one_not_repeated() {
     let script = r#"
     function onConnection(client)

@@ -29,18 +29,30 @@ const LATELY: Duration = Duration::from_secs(5);
 pub(crate) struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
+    /// What scripts see of it (WRI-10), and other numbers of the client.
+    pub(crate) stats: Arc<ClientStats>,
 }
 
 impl Traffic {
+    /// Of a client on a connection that others had before.
+    pub(crate) fn since(received: u64, sent: u64) -> Self {
+        Self { received: received.into(), sent: sent.into(), stats: Arc::default() }
+    }
+
     /// Writes down what a connection has counted.
     pub(crate) fn show(&self, received: u64, sent: u64) {
         self.received.store(received, Relaxed);
-        self.sent.store(sent, Relaxed);
+        self.show_sent(sent);
     }
 
     /// The same of what it sent.
     pub(crate) fn show_sent(&self, sent: u64) {
-        self.sent.store(sent, Relaxed);
+        let more = sent.saturating_sub(self.sent.swap(sent, Relaxed));
+        if more > 0 {
+            let now = epoch_ms();
+            self.stats.sent.add(now, more);
+            self.stats.last_sending_ms.store(now, Relaxed);
+        }
     }
 }
 
@@ -53,9 +65,7 @@ pub(crate) struct Client {
     pub(crate) protocol: &'static str,
     /// CLI-04.
     pub(crate) path: String,
-    /// Round trips among others.
-    pub(crate) stats: Arc<ClientStats>,
-    /// What it moves.
+    /// What it moves, and its round trip.
     pub(crate) traffic: Arc<Traffic>,
 }
 
@@ -189,7 +199,7 @@ impl Listed {
             protocol: client.protocol,
             path: client.path.clone(),
             since_ms: self.since_ms,
-            ping_ms: Some(client.stats.ping_ms.load(Relaxed)).filter(|ping| *ping > 0),
+            ping_ms: Some(client.traffic.stats.ping_ms.load(Relaxed)).filter(|ping| *ping > 0),
             rates: (rate(bytes.0, seen.0), rate(bytes.1, seen.1)),
             bytes,
         }
@@ -218,7 +228,6 @@ mod tests {
             raw_id: [id as u8; 32],
             protocol: "RTMP",
             path: "/live".to_owned(),
-            stats: Arc::default(),
             traffic: traffic.clone(),
         };
         let peer = SocketAddr::from(([127, 0, 0, 1], id as u16));
@@ -255,7 +264,7 @@ mod tests {
         let clients = Arc::<Clients>::default();
         let (place, _) = enter(&clients, 5);
         assert_eq!(clients.look(10, None).rows[0].ping_ms, None);
-        clients.part(ClientId(5))[&ClientId(5)].client.stats.ping_ms.store(17, Relaxed);
+        clients.part(ClientId(5))[&ClientId(5)].client.traffic.stats.ping_ms.store(17, Relaxed);
         let to = SocketAddr::from(([192, 0, 2, 1], 9));
         place.moved(to);
         let row = clients.look(10, None).rows[0].clone();

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use bytes::Bytes;
 use ramona_media::{MediaFrame, MediaKind};
 
+use crate::window::Window;
+
 /// A client of this node, for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
@@ -177,6 +179,16 @@ pub struct ClientStats {
     pub last_reception_ms: AtomicU64,
     /// Whether a script wants to be asked before files are read (CLI-39): it set `onRead`.
     pub reads: AtomicBool,
+    /// Bytes sent to it (WRI-10, QOS-01).
+    pub sent: Window,
+    /// Bytes sent on a path that tells losses, and those lost there (QOS-02).
+    pub path_sent: Window,
+    /// See there.
+    pub path_lost: Window,
+    /// Frames that its subscriptions lost because it is too slow (QOS-04).
+    pub dropped_frames: AtomicU64,
+    /// Milliseconds since 1970 of the last sending, 0 before the first (QOS-05).
+    pub last_sending_ms: AtomicU64,
 }
 
 /// A client that asks to connect.

@@ -25,6 +25,7 @@ mod raw_send;
 mod redirect;
 mod value;
 mod watch;
+mod window;
 
 pub use api::data::data_key;
 pub use check::Finding;
@@ -33,3 +34,4 @@ pub use engine::Engine;
 pub use host::*;
 pub use redirect::Redirect;
 pub use watch::Interrupter;
+pub use window::Window;

@@ -751,11 +751,23 @@ fn wri_10_and_qos_01_to_05_numbers_of_a_writer() {
         "function onConnection(client)
             local q = client.writer.qos
             NOTE(q.latency, q.byteRate, q.lostRate, q.congestionRate, q.droppedFrames, q.lastSendingTime)
+            function client:show()
+                NOTE(q.latency, ' ', q.byteRate, ' ', q.lostRate, ' ', q.congestionRate, ' ', q.droppedFrames, ' ',
+                    ('%d'):format(q.lastSendingTime))
+            end
         end",
     );
     let info = node.client(1);
-    info.stats.ping_ms.store(100, std::sync::atomic::Ordering::Relaxed);
+    let (stats, now) = (info.stats.clone(), node.host.now.get());
+    stats.ping_ms.store(100, std::sync::atomic::Ordering::Relaxed);
     node.engine.connect(info).unwrap();
     assert_eq!(node.notes(), ["5000000"]);
+    stats.sent.add(now, 7_000);
+    stats.path_sent.add(now, 4_000);
+    stats.path_lost.add(now, 1_000);
+    stats.dropped_frames.store(3, std::sync::atomic::Ordering::Relaxed);
+    stats.last_sending_ms.store(now, std::sync::atomic::Ordering::Relaxed);
+    node.engine.call(ClientId(1), b"show", b"", Format::Amf0);
+    assert_eq!(node.notes(), ["50 7000 0.25 0 3 1700000000000"]);
     node.quiet();
 }

@@ -11,7 +11,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmp::{Connect, Event, PublishRefusal, StreamId};
-use ramona_script::{CallOutcome, ClientId, ClientMessage, Format, MediaQos, Refusal};
+use ramona_script::{CallOutcome, ClientId, ClientMessage, ClientStats, Format, MediaQos, Refusal};
 use tracing::Span;
 
 use super::ClientSession;
@@ -151,8 +151,8 @@ pub(crate) trait Carrier: Unpin + 'static {
     ) -> Self::Viewer;
     /// The rules of a viewer.
     fn gate(viewer: &Self::Viewer) -> &RefCell<ViewerGate>;
-    /// Where frames that a viewer loses count for its publication.
-    fn count_drops(viewer: &Self::Viewer, dropped: Arc<AtomicU64>);
+    /// Where frames that a viewer loses count for its publication, and for its client.
+    fn count_drops(viewer: &Self::Viewer, dropped: Arc<AtomicU64>, client: Arc<ClientStats>);
 
     /// The actor runs: sockets and streams of events are attached.
     fn started(session: &mut ClientSession<Self>, ctx: &mut Context<ClientSession<Self>>)

@@ -314,7 +314,6 @@ impl<C: Carrier> ClientSession<C> {
             raw_id: self.raw_id,
             protocol: C::PROTOCOL,
             path: std::mem::take(&mut self.path),
-            stats: self.stats.clone(),
             traffic: self.carrier.traffic().clone(),
         };
         self.place = Some(self.services.clients.enter(self.client, self.peer, client));
@@ -362,7 +361,7 @@ impl<C: Carrier> ClientSession<C> {
                     let viewer = playing.viewer.clone();
                     let join = ToPublication::Join { listener, worker: self.local.index };
                     let control = subscription.control.clone();
-                    C::count_drops(&viewer, subscription.dropped.clone());
+                    C::count_drops(&viewer, subscription.dropped.clone(), self.stats.clone());
                     self.local.attach(subscription.key, listener, viewer);
                     playing.subscription = Some(subscription);
                     self.carrier.say(Reply::PlayAccepted { stream, audio, video });

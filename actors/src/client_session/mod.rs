@@ -139,6 +139,7 @@ impl<C: Carrier> ClientSession<C> {
     ) -> Addr<Self> {
         let client = services.ids.client();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let stats = carrier.traffic().stats.clone();
         Self::create(|_| Self {
             carrier,
             local,
@@ -151,7 +152,7 @@ impl<C: Carrier> ClientSession<C> {
             client,
             raw_id: raw_id.unwrap_or_else(|| random_id(client)),
             peer,
-            stats: Arc::default(),
+            stats,
             path: String::new(),
             place: None,
             state: State::Opening,

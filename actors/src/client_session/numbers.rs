@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ramona_media::{MediaFrame, MediaKind, raw_data};
-use ramona_script::MediaQos;
+use ramona_script::{ClientStats, MediaQos};
 use tracing::warn;
 
 use crate::metrics::RateMeter;
@@ -27,6 +27,8 @@ pub(crate) struct ViewerNumbers {
     dropped: u64,
     /// Those of all viewers of the publication.
     all_dropped: Arc<AtomicU64>,
+    /// Those of all subscriptions of the client.
+    client: Option<Arc<ClientStats>>,
     last_log: Option<Instant>,
     /// Bytes that are no message were left out, and it was said.
     said_raw: bool,
@@ -46,6 +48,7 @@ impl ViewerNumbers {
             meters: Default::default(),
             dropped: 0,
             all_dropped: Arc::default(),
+            client: None,
             last_log: None,
             said_raw: false,
             path: (0, 0),
@@ -54,9 +57,10 @@ impl ViewerNumbers {
         }
     }
 
-    /// Frames lost from now on count here as well.
-    pub(crate) fn count_drops(&mut self, all: Arc<AtomicU64>) {
+    /// Frames lost from now on count here as well: for the publication, and for the client.
+    pub(crate) fn count_drops(&mut self, all: Arc<AtomicU64>, client: Arc<ClientStats>) {
         self.all_dropped = all;
+        self.client = Some(client);
     }
 
     /// Whether a frame is nothing for players of Flash: bytes that a script pushed and that are no
@@ -85,6 +89,9 @@ impl ViewerNumbers {
     pub(crate) fn dropped(&mut self, frames: u64, queued: usize) {
         self.dropped += frames;
         self.all_dropped.fetch_add(frames, Relaxed);
+        if let Some(client) = &self.client {
+            client.dropped_frames.fetch_add(frames, Relaxed);
+        }
         self.qos.video.dropped_frames.store(self.dropped, Relaxed);
         if self.last_log.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
             self.last_log = Some(Instant::now());

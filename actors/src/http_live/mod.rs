@@ -254,7 +254,7 @@ impl Playing {
         let local = &self.connection.local;
         let key = self.subscription.key;
         let mut numbers = ViewerNumbers::new(self.play.name.clone(), self.qos.clone());
-        numbers.count_drops(self.subscription.dropped.clone());
+        numbers.count_drops(self.subscription.dropped.clone(), self.play.traffic.stats.clone());
         let viewer = Rc::new(LiveViewer::new(
             outlet,
             self.play.session.clone(),

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ramona_http::Target;
-use ramona_script::{ClientId, ClientInfo, ClientStats, Format, Refusal};
+use ramona_script::{ClientId, ClientInfo, Format, Refusal};
 use ramona_websocket::Input;
 use tracing::{debug, info};
 
@@ -161,7 +161,7 @@ async fn play(
     };
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
     let raw_id = crate::client_session::random_id(connection.number);
-    let stats = Arc::<ClientStats>::default();
+    let traffic = Arc::<Traffic>::default();
     let info = ClientInfo {
         id: connection.number,
         raw_id,
@@ -173,7 +173,7 @@ async fn play(
         properties: visitor_properties(request),
         args: Bytes::new(),
         parameters: Vec::new(),
-        stats: stats.clone(),
+        stats: traffic.stats.clone(),
     };
     let decision = connection.live().connecting();
     let bytes = info.properties.len() + 1_024;
@@ -194,12 +194,10 @@ async fn play(
         }
         Err(_) => return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the connection ends")),
     }
-    let traffic = Arc::<Traffic>::default();
     let listed = clients::Client {
         raw_id,
         protocol: "WebSocket",
         path: wanted.app,
-        stats,
         traffic: traffic.clone(),
     };
     client.place = Some(services.clients.enter(client.id, connection.peer, listed));

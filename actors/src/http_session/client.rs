@@ -148,13 +148,14 @@ impl Connection {
         let id = self.services.ids.client();
         let properties = head.properties();
         let config = &self.services.http;
+        let traffic = Arc::new(Traffic::since(self.received_bytes(), self.sent_bytes()));
         let client = Rc::new(Client {
             id,
             path: path.to_owned(),
             query: head.query.to_owned(),
-            stats: Arc::default(),
+            stats: traffic.stats.clone(),
             raw_id: random_id(id),
-            traffic: Arc::default(),
+            traffic,
             place: RefCell::default(),
             index: RefCell::new(config.index()),
             open: Cell::new(false),
@@ -207,7 +208,6 @@ impl Connection {
             raw_id: client.raw_id,
             protocol: "HTTP",
             path: client.path.clone(),
-            stats: client.stats.clone(),
             traffic: client.traffic.clone(),
         };
         let place = self.services.clients.enter(client.id, self.peer, listed);

@@ -14,7 +14,7 @@ use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmfp::{Address, PeerId, SessionId};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{CloseKind, NetConnection, StreamId};
-use ramona_script::{ClientId, ClientMessage, Format, MediaQos};
+use ramona_script::{ClientId, ClientMessage, ClientStats, Format, MediaQos};
 use ramona_tc as tc;
 use ramona_tc::{Connection, GroupJoin, Writer};
 use tracing::{Span, debug, info, info_span};
@@ -61,6 +61,8 @@ pub(crate) struct RtmfpCarrier {
     sent: Cell<u64>,
     received: Cell<u64>,
     traffic: Arc<Traffic>,
+    /// Bytes sent and lost on the path, as far as they are shown.
+    path: Cell<(u64, u64)>,
     counted: Cell<Counted>,
 }
 
@@ -99,6 +101,7 @@ impl RtmfpCarrier {
             sent: Cell::new(0),
             received: Cell::new(0),
             traffic: Arc::default(),
+            path: Cell::default(),
             counted: Cell::default(),
         }
     }
@@ -386,6 +389,18 @@ impl Carrier for RtmfpCarrier {
         &self.traffic
     }
 
+    fn show_traffic(&self) {
+        self.traffic.show(self.received.get(), self.sent.get());
+        let session = self.connection.borrow().session().stats();
+        let path = (session.data_bytes_sent, session.data_bytes_lost);
+        let before = self.path.replace(path);
+        if path != before {
+            let now = epoch_ms();
+            self.traffic.stats.path_sent.add(now, path.0.saturating_sub(before.0));
+            self.traffic.stats.path_lost.add(now, path.1.saturating_sub(before.1));
+        }
+    }
+
     fn viewer(
         self: &Rc<Self>,
         session: Recipient<ToSession>,
@@ -406,8 +421,8 @@ impl Carrier for RtmfpCarrier {
         &viewer.gate
     }
 
-    fn count_drops(viewer: &RtmfpViewer, dropped: Arc<AtomicU64>) {
-        viewer.numbers.borrow_mut().count_drops(dropped);
+    fn count_drops(viewer: &RtmfpViewer, dropped: Arc<AtomicU64>, client: Arc<ClientStats>) {
+        viewer.numbers.borrow_mut().count_drops(dropped, client);
     }
 
     fn started(session: &mut RtmfpSession, ctx: &mut Context<RtmfpSession>) {

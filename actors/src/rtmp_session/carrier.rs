@@ -14,7 +14,7 @@ use futures_util::stream;
 use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmp as rtmp;
 use ramona_rtmp::{NetConnection, StreamId};
-use ramona_script::{ClientId, Format, MediaQos};
+use ramona_script::{ClientId, ClientStats, Format, MediaQos};
 use tracing::{Span, info_span};
 
 use super::RtmpSession;
@@ -178,8 +178,8 @@ impl Carrier for RtmpCarrier {
         &viewer.gate
     }
 
-    fn count_drops(viewer: &RtmpViewer, dropped: Arc<AtomicU64>) {
-        viewer.numbers.borrow_mut().count_drops(dropped);
+    fn count_drops(viewer: &RtmpViewer, dropped: Arc<AtomicU64>, client: Arc<ClientStats>) {
+        viewer.numbers.borrow_mut().count_drops(dropped, client);
     }
 
     fn started(session: &mut RtmpSession, ctx: &mut Context<RtmpSession>) {

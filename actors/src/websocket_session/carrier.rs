@@ -12,7 +12,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use ramona_media::{QueueLimits, ViewerGate};
 use ramona_rtmp::{Connect, Event, PublishMode, PublishRefusal, StreamId};
-use ramona_script::{CallOutcome, ClientId, ClientMessage, Format, MediaQos, Refusal};
+use ramona_script::{CallOutcome, ClientId, ClientMessage, ClientStats, Format, MediaQos, Refusal};
 use ramona_websocket as websocket;
 use ramona_websocket::{Answer, Input, Message, code};
 use tokio::sync::oneshot;
@@ -315,8 +315,8 @@ impl Carrier for WebSocketCarrier {
         &viewer.gate
     }
 
-    fn count_drops(viewer: &WebSocketViewer, dropped: Arc<AtomicU64>) {
-        viewer.numbers.borrow_mut().count_drops(dropped);
+    fn count_drops(viewer: &WebSocketViewer, dropped: Arc<AtomicU64>, client: Arc<ClientStats>) {
+        viewer.numbers.borrow_mut().count_drops(dropped, client);
     }
 
     fn started(session: &mut WebSocketSession, ctx: &mut Context<WebSocketSession>) {

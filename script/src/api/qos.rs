@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use mlua::LuaString;
 
 use crate::core::Core;
-use crate::host::{ClientId, ListenerId, MediaQos, PublicationId, Qos};
+use crate::host::{ClientId, ClientStats, ListenerId, MediaQos, PublicationId, Qos};
 
 /// QOS-02: what counts of the past.
 const WINDOW_MS: u64 = 4_000;
@@ -46,6 +46,22 @@ fn number(qos: &Qos, name: &[u8]) -> f64 {
     }
 }
 
+/// WRI-10: the numbers of a client's session, whichever of its writers is asked.
+fn client_number(stats: &ClientStats, name: &[u8], now_ms: u64) -> f64 {
+    match name {
+        b"byteRate" => stats.sent.per_second(now_ms) as f64,
+        b"lostRate" => {
+            let lost = stats.path_lost.per_second(now_ms) as f64;
+            lost / (stats.path_sent.per_second(now_ms) as f64).max(lost).max(1.0)
+        }
+        b"latency" => f64::from(stats.ping_ms.load(Relaxed)) / 2.0,
+        b"droppedFrames" => stats.dropped_frames.load(Relaxed) as f64,
+        b"lastSendingTime" => stats.last_sending_ms.load(Relaxed) as f64,
+        // QOS-04: congestionRate is unknown.
+        _ => 0.0,
+    }
+}
+
 fn kind<'a>(media: &'a MediaQos, kind: &[u8]) -> &'a Qos {
     match kind {
         b"audio" => &media.audio,
@@ -80,11 +96,9 @@ impl Core {
                 let Some(id) = id else { return Ok(0.0) };
                 let name = name.as_bytes();
                 if &*source.as_bytes() == b"client" {
-                    // The main writer: half of the measured round trip.
-                    let clients = core.clients.borrow();
-                    let ping =
-                        clients.get(&ClientId(id)).map_or(0, |s| s.stats.ping_ms.load(Relaxed));
-                    return Ok(if &*name == b"latency" { f64::from(ping) / 2.0 } else { 0.0 });
+                    let stats = core.clients.borrow().get(&ClientId(id)).map(|s| s.stats.clone());
+                    let now = core.host.epoch_ms();
+                    return Ok(stats.map_or(0.0, |stats| client_number(&stats, &name, now)));
                 }
                 let qos = core.media_qos(&source.as_bytes(), id);
                 Ok(qos.map_or(0.0, |qos| number(kind(&qos, &media.as_bytes()), &name)))
