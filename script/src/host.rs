@@ -229,6 +229,8 @@ pub enum Refusal {
     Rejected(Bytes),
     /// ENV-05: neither file nor folder.
     InvalidApp(Bytes),
+    /// Anything else that went wrong, of the node's own (STA-04).
+    Failed(Bytes),
 }
 
 /// What `onConnection` allowed.

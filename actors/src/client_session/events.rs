@@ -27,6 +27,7 @@ use crate::messages::stream::ToPublication;
 use crate::outbox::Offer;
 use crate::text::shown;
 
+const NO_SCRIPTS: &str = "the script engine has stopped";
 const TOO_MANY_NAMES: &str = "too many stream names are in use";
 
 /// The frames of one read, by stream: nearly always one.
@@ -126,6 +127,11 @@ impl<C: Carrier> ClientSession<C> {
 
     fn on_connect(&mut self, connect: rtmp::Connect, ctx: &mut Context<Self>) {
         debug!(app = %shown(&connect.app), path = connect.path, "connect");
+        if !self.services.script.connected() {
+            warn!("client refused: {NO_SCRIPTS}");
+            let refusal = Refusal::Failed(Bytes::from_static(NO_SCRIPTS.as_bytes()));
+            return self.carrier.say(Reply::ConnectRefused(refusal));
+        }
         self.path.clone_from(&connect.path);
         let info = ClientInfo {
             id: self.client,
@@ -420,7 +426,7 @@ impl<C: Carrier> ClientSession<C> {
 
 fn text_of(refusal: &Refusal) -> Bytes {
     match refusal {
-        Refusal::Rejected(text) | Refusal::InvalidApp(text) => text.clone(),
+        Refusal::Rejected(text) | Refusal::InvalidApp(text) | Refusal::Failed(text) => text.clone(),
     }
 }
 

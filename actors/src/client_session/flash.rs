@@ -16,6 +16,9 @@ pub(crate) fn say(machine: &mut NetConnection, reply: Reply) {
         Reply::ConnectRefused(Refusal::InvalidApp(text)) => {
             machine.reject_connect(RejectCode::InvalidApp, &text);
         }
+        Reply::ConnectRefused(Refusal::Failed(text)) => {
+            machine.reject_connect(RejectCode::Failed, &text);
+        }
         Reply::Called { transaction, outcome } => match outcome {
             CallOutcome::Values(values) | CallOutcome::Raw(values) => {
                 if let Err(error) = machine.answer_call(transaction, &values) {

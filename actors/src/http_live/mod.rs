@@ -228,7 +228,7 @@ pub(crate) async fn subscribe(connection: &Rc<Connection>, play: Play) -> Result
                 NoPlay::Busy("too many stream names are in use")
             }
         },
-        Ok(Err(Refusal::Rejected(text) | Refusal::InvalidApp(text))) => {
+        Ok(Err(Refusal::Rejected(text) | Refusal::InvalidApp(text) | Refusal::Failed(text))) => {
             asked.stage = Stage::Refused;
             NoPlay::Refused(text)
         }

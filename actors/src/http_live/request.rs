@@ -187,7 +187,9 @@ async fn play(
         Ok(Err(refusal)) => {
             let (status, text) = match refusal {
                 Refusal::InvalidApp(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-                Refusal::Rejected(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
+                Refusal::Rejected(text) | Refusal::Failed(text) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, text)
+                }
             };
             info!(reason = %text.escape_ascii(), "client refused");
             return Err(refused_with(status, &text[..]));

@@ -321,7 +321,7 @@ impl From<Unanswered> for Problem {
             Unanswered::Refused(Refusal::InvalidApp(text)) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, &text[..])
             }
-            Unanswered::Refused(Refusal::Rejected(text)) => {
+            Unanswered::Refused(Refusal::Rejected(text) | Refusal::Failed(text)) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, &text[..])
             }
             Unanswered::Gone => {

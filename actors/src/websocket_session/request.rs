@@ -34,6 +34,8 @@ pub(super) fn connect_of(request: &HttpRequest) -> Result<Connect, Problem> {
 pub(super) fn refusal(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::InvalidApp(text) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, &text[..]),
-        Refusal::Rejected(text) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &text[..]),
+        Refusal::Rejected(text) | Refusal::Failed(text) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, &text[..])
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Engine {
             Ok(answer) => answer,
             Err(error) => {
                 self.core.internal_error("onConnection", &error);
-                Err(Refusal::Rejected(Bytes::from_static(b"client rejected")))
+                Err(Refusal::Failed(Bytes::from_static(b"internal error")))
             }
         };
         if answer.is_err() {
