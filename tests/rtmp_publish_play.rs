@@ -427,6 +427,42 @@ async fn pub_05_and_sta_15_a_name_is_free_for_whoever_asks_behind_its_publisher(
 }
 
 #[tokio::test]
+async fn pub_05_a_script_ends_a_publisher_and_goes_on_under_its_name_in_one_handler() {
+    let script = r#"
+    function onConnection(client)
+        function client:replace(name)
+            mona.publications(name):close("Publish.Error", "enough")
+            slate = mona:publish(name)
+            if slate then slate:pushVideo("\23\1\0\0\0slate", 1) end
+            return slate ~= nil
+        end
+        function client:onUnpublish(publication)
+            NOTE("ended ", publication.name, ", slate runs: ", slate.running)
+        end
+    end"#;
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    let stream = publisher.publish("s").await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("s").await;
+    let other = RtmpClient::connect(node.rtmp(), "").await;
+    assert_eq!(other.call("replace", &["s".into()]).await, Ok(vec![true.into()]));
+    let status = publisher.status(stream, "NetStream.Publish.Error").await;
+    assert_eq!(status, ("error".to_owned(), "enough".to_owned()));
+    node.logged(&["ended s, slate runs: true"]).await;
+    viewer.status(play.0, "NetStream.Play.UnpublishNotify").await;
+    viewer
+        .frames_until(play, "the slate", |frames| {
+            frames.iter().any(|frame| frame.payload.ends_with(b"slate"))
+        })
+        .await;
+    // It is the script's now, and stays so.
+    let stream = publisher.ask_publish("s").await;
+    publisher.status(stream, "NetStream.Publish.BadName").await;
+    assert_eq!(node.panics(), 0);
+}
+
+#[tokio::test]
 async fn cli_34_a_script_goes_on_under_the_name_of_a_publisher_that_left() {
     let script = r#"
     function onUnpublish(client, publication)

@@ -228,6 +228,34 @@ fn pub_05_close_of_a_client_publication_gives_the_status_and_ends_it() {
 }
 
 #[test]
+fn pub_05_a_script_may_publish_the_name_of_a_client_that_it_ends_at_once() {
+    let mut node = connected(
+        "function onPublish(c, p) p.owner = c function p:onVideo(time) NOTE('video ', time) end end
+         function onUnpublish(c, p)
+            NOTE('unpublished ', p.name, ' ', p.running, ' ', p.owner == c, ' ', p ~= slate, ' ', slate.running)
+         end
+         function onManage()
+            local p = mona.publications('live')
+            p:close() slate = mona:publish('live')
+            NOTE(p.running, ' ', slate.running, ' ', mona.publications('live') == slate, ' ', #mona.publications)
+         end
+         function onSubscribe(c, l) NOTE(l.publication == slate) end",
+    );
+    node.publish(1, 5, "live").unwrap();
+    node.engine.tick();
+    // What the client still sends is nothing to the script any more.
+    node.engine.media(PublicationId(5), &[video(20, b"\x17\x01")]);
+    node.engine.metadata(PublicationId(5), None);
+    node.engine.unpublish(PublicationId(5));
+    node.engine.unpublish(PublicationId(5));
+    assert_eq!(node.notes(), ["false true true 1", "unpublished live false true true true"]);
+    assert_eq!(node.publish(1, 6, "live"), rejected("live is already publishing"));
+    node.subscribe(1, 7, "live").unwrap();
+    assert_eq!(node.notes(), ["true"]);
+    node.quiet();
+}
+
+#[test]
 fn pub_06_and_07_packets_reach_the_handlers_that_are_set() {
     let mut node = connected(
         "function onPublish(c, p)

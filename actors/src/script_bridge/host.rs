@@ -82,6 +82,8 @@ struct Published {
     client: ClientId,
     name: Bytes,
     control: Recipient<ToPublication>,
+    /// By the script, for whom the name is free.
+    closed: bool,
 }
 
 /// What the present handler wrote to.
@@ -208,7 +210,8 @@ impl BridgeHost {
         control: Recipient<ToPublication>,
     ) {
         self.names.borrow_mut().insert(name.clone(), run);
-        self.published.borrow_mut().insert(run, Published { client, name, control });
+        let published = Published { client, name, control, closed: false };
+        self.published.borrow_mut().insert(run, published);
     }
 
     /// The run of a client under this name whose end the script has not heard of.
@@ -362,8 +365,10 @@ impl Host for BridgeHost {
 
     fn publish(&self, name: &Bytes, _record: bool) -> Result<PublicationInfo, PublishError> {
         let directory = self.late.directory().ok_or(PublishError::Refused)?;
-        // Its end is on its way: for the script it still runs.
-        if self.run_of(name).is_some() {
+        // Its end is on its way: for the script it still runs, unless the script ended it.
+        if let Some(run) = self.run_of(name)
+            && self.published.borrow().get(&run).is_some_and(|published| !published.closed)
+        {
             return Err(PublishError::AlreadyPublishing);
         }
         let run = self.ids.publication();
@@ -400,9 +405,14 @@ impl Host for BridgeHost {
             }
             return;
         }
-        self.with_publication(publication, |control| {
-            control.do_send(ToPublication::Close { run: publication, status });
-        });
+        if let Some(published) = self.published.borrow_mut().get_mut(&publication) {
+            published.control.do_send(ToPublication::Close { run: publication, status });
+            // PUB-05: the name is free at once; who publishes it now comes behind that end.
+            published.closed = true;
+            if let Some(directory) = self.late.directory() {
+                directory.release(&published.name, publication);
+            }
+        }
     }
 
     fn watch(&self, publication: PublicationId, watch: Watch) {

@@ -10,6 +10,9 @@ local ERROR, WARN = 3, 4
 local slots = {}
 local running = ordered.new() -- name -> slot
 local by_id = {} -- publication id -> slot
+-- Publications of clients that a script ended, until the end is told: id -> object. Their slot may have
+-- the next one meanwhile (PUB-05).
+local ended = {}
 local owned = setmetatable({}, { __mode = "k" }) -- script publication -> guard (GEN-18)
 
 function R.slot(name)
@@ -270,6 +273,8 @@ R.class("publication", {
 			elseif s.running then
 				s.running = false
 				ordered.remove(running, s.name)
+				ended[s.id] = o
+				s.slot.box, s.slot.id = nil, nil
 			end
 		end,
 	},
@@ -368,12 +373,15 @@ end
 function events.unpublish(id)
 	local slot = by_id[id]
 	if not slot then return nil end
-	local o = slot.box and slot.box[1]
-	local s = o and state[o]
-	if ordered.get(running, slot.name) == slot then ordered.remove(running, slot.name) end
+	local o = ended[id]
 	-- The name is free for the handler as it is for everybody.
-	by_id[id] = nil
-	if slot.id == id then slot.box, slot.id = nil, nil end
+	by_id[id], ended[id] = nil, nil
+	if slot.id == id then
+		o = slot.box and slot.box[1]
+		ordered.remove(running, slot.name)
+		slot.box, slot.id = nil, nil
+	end
+	local s = o and state[o]
 	local ran
 	if s and not s.dead then
 		s.running, s.closing = false, true
@@ -398,9 +406,14 @@ local media_names = {
 	data = { "onData", "onDataPacket" },
 }
 
-local function media_handler(id, kind)
+-- The publication that runs under an id.
+local function current(id)
 	local slot = by_id[id]
-	local o = slot and slot.box and slot.box[1]
+	if slot and slot.id == id and slot.box then return slot.box[1] end
+end
+
+local function media_handler(id, kind)
+	local o = current(id)
 	if not o then return nil end
 	local names = media_names[kind]
 	local f = rawget(o, names[1])
@@ -421,8 +434,7 @@ end
 
 -- PUB-17: the packets of one read of a client were given to the script.
 function events.flushed(id)
-	local slot = by_id[id]
-	local o = slot and slot.box and slot.box[1]
+	local o = current(id)
 	return o and on_flush(o)
 end
 
@@ -446,8 +458,7 @@ end
 
 -- PUB-15, PUB-17: `fields` nil when the metadata was cleared.
 function events.metadata(id, fields)
-	local slot = by_id[id]
-	local o = slot and slot.box and slot.box[1]
+	local o = current(id)
 	local s = o and state[o]
 	if not s or s.dead then return nil end
 	s.properties = nil
