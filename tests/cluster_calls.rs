@@ -161,7 +161,7 @@ async fn clu_26_a_stalled_peer_costs_a_bounded_queue_and_never_stops_the_script(
     while !a.has_logged(&["ERROR", "outbound queue stays full, link closed"]) {
         client.call("flood", &[20.0.into(), 100_000.0.into()]).await.expect("flood ends");
     }
-    a.logged(&["NOTE", "down"]).await;
+    a.logged(&["NOTE", "down its queue stays full"]).await;
     wait::until("onManage goes on", || a.metrics().script.handlers.count() > 0).await;
     let mut now = before.clone();
     while now == before {

@@ -42,6 +42,7 @@ async fn clu_01_a_target_that_starts_later_is_linked_when_it_is_there() {
     a.logged(&["INFO", "dialling", &b.links().to_string()]).await;
     a.logged(&["WARN", "target does not answer", "refused"]).await;
     b.start().await;
+    a.logged(&["NOTE", "linked", "b.example"]).await;
     a.logged(&["NOTE", "up b.example at 127.0.0.1 target=true"]).await;
     b.logged(&["NOTE", "up a.example at 127.0.0.1 target=false"]).await;
 }
@@ -91,7 +92,7 @@ async fn clu_06_a_link_lost_without_a_word_is_told_to_the_script_and_dialled_aga
     let (a, mut b) = link(WITNESS, WITNESS).await;
     a.logged(&["greeting of b.example"]).await;
     b.kill().await;
-    a.logged(&["WARN", "link ended", "connection lost"]).await;
+    a.logged(&["ERROR", "link ended", "connection lost"]).await;
     a.logged(&["NOTE", "down b.example error=connection lost listed=0"]).await;
     a.logged(&["ERROR", "server:send"]).await;
     let mark = a.log_mark();
@@ -266,7 +267,7 @@ async fn clu_07_a_peer_that_answers_nothing_any_more_is_dead_after_the_time_conf
     b.logged(&["greeting of a.example"]).await;
     wire.swallow();
     for node in [&a, &b] {
-        node.logged(&["WARN", "link ended", "nothing heard from the peer for 0.5 s"]).await;
+        node.logged(&["ERROR", "link ended", "nothing heard from the peer for 0.5 s"]).await;
         node.logged(&["NOTE", "down ", "error=nothing heard"]).await;
     }
     let mark = a.log_mark();

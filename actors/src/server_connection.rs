@@ -255,10 +255,15 @@ impl ServerConnection {
         if self.state == State::Closing {
             return;
         }
-        if reason.is_trouble() {
-            warn!(%reason, "link ended");
-        } else {
-            info!(%reason, "link ended");
+        // CLU-06, CLU-09; a refusal by the peer was said with its text (CLU-10).
+        match (&reason, self.state == State::Live) {
+            (CloseReason::Rejected(_) | CloseReason::RejectedHere(_), true) => {
+                info!(%reason, "link ended");
+            }
+            (CloseReason::Lost | CloseReason::Dead(_), true) => error!(%reason, "link ended"),
+            _ if reason.is_trouble() => warn!(%reason, "link ended"),
+            (_, true) => info!(level_name = "NOTE", %reason, "link ended"),
+            _ => info!(%reason, "link ended"),
         }
         self.reason = Some(reason);
         self.settle();
@@ -288,6 +293,7 @@ impl ServerConnection {
                 CloseReason::Rejected(text) => Some(text.clone()),
                 // What this node decided is no error of the other one's (EVT-12).
                 CloseReason::RejectedHere(_) => None,
+                CloseReason::Local(text) => Some(Bytes::from(text.clone())),
                 orderly if orderly.is_orderly() => None,
                 other => Some(Bytes::from(other.to_string())),
             };

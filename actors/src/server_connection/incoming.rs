@@ -125,7 +125,7 @@ impl ServerConnection {
                 let Some(hello) = self.hello.take() else { return };
                 self.state = State::Live;
                 self.up_since = Some(Instant::now());
-                info!(node = %hello.node_id, host = hello.host, "linked");
+                info!(level_name = "NOTE", node = %hello.node_id, host = hello.host, "linked");
                 let info = Box::new(self.info(hello));
                 let _ = self.stats.peer.set(LinkPeer {
                     address: info.ip.clone(),
