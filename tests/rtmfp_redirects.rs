@@ -132,6 +132,46 @@ async fn red_06_again_lists_this_node_too() {
     }
 }
 
+/// Carries the datagrams of one client to a node and back, as a router does whose port is forwarded.
+async fn forwarded_to(node: SocketAddr) -> SocketAddr {
+    let bind = async || tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let (outside, inside) = (bind().await, bind().await);
+    inside.connect(node).await.expect("the node's address");
+    let address = outside.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut out, mut back) = ([0; 2048], [0; 2048]);
+        let mut client = None;
+        loop {
+            // A datagram that is lost is sent again.
+            tokio::select! {
+                Ok((n, from)) = outside.recv_from(&mut out) => {
+                    client = Some(from);
+                    let _ = inside.send(&out[..n]).await;
+                }
+                Ok(n) = inside.recv(&mut back) => {
+                    if let Some(client) = client {
+                        let _ = outside.send_to(&back[..n], client).await;
+                    }
+                }
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn red_06_again_is_the_address_in_the_url_of_the_client() {
+    let script = r#"
+    function onHandshake(address, path, properties, attempts)
+        if attempts == 1 then return "again" end
+    end"#;
+    // The node's own port is another one: a client that is sent there does not come by the router.
+    let node = before(script, &[]).await;
+    let router = forwarded_to(node.rtmfp()).await;
+    let client = RtmfpClient::session(router, "", RtmfpOptions::default()).await;
+    assert_eq!(client.server(), router);
+}
+
 #[tokio::test]
 async fn red_09_what_is_no_address_is_logged_and_skipped() {
     let script = "function onHandshake() return function() end, 'no port' end";

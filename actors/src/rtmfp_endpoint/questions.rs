@@ -52,6 +52,8 @@ pub(super) struct Question {
     pub(super) own: Option<IpAddr>,
     pub(super) tag: Bytes,
     pub(super) is_handshake: bool,
+    /// What the URL of a hello says of this node.
+    url: (Option<IpAddr>, Option<u16>),
     asked: Instant,
 }
 
@@ -73,7 +75,8 @@ impl Questions {
         let ancillary = epd.ancillary().cloned().unwrap_or_default();
         let (path, query) = split_url(&ancillary);
         let attempts = self.attempts.count(&tag, Instant::now());
-        let Some(number) = self.open(from, own, tag, true) else { return false };
+        let url = Some(reached_by(&ancillary));
+        let Some(number) = self.open(from, own, tag, url) else { return false };
         let address = from.to_string();
         let question = HandshakeQuestion { number, address, path, query, attempts };
         self.send(number, ToScript::Handshake { question, answer })
@@ -88,7 +91,7 @@ impl Questions {
         tag: Bytes,
         answer: Recipient<Redirects>,
     ) -> bool {
-        let Some(number) = self.open(from, own, tag, false) else { return false };
+        let Some(number) = self.open(from, own, tag, None) else { return false };
         self.send(number, ToScript::RendezvousUnknown { peer: peer.0, number, answer })
     }
 
@@ -103,9 +106,12 @@ impl Questions {
         question: &Question,
         redirects: Vec<Redirect>,
     ) -> impl Future<Output = Vec<Address>> + use<> {
+        // RED-06: the way that the client came, which a router in between may know alone.
         let again = question.is_handshake.then(|| {
-            let own = question.own.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
-            (self.config.host.clone().or(own).unwrap_or_default(), self.config.port)
+            let (ip, port) = question.url;
+            let own = || question.own.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+            let host = ip.map(|ip| ip.to_string()).or_else(|| self.config.host.clone());
+            (host.or_else(own).unwrap_or_default(), port.unwrap_or(self.config.port))
         });
         async move {
             let mut addresses: Vec<Address> = Vec::new();
@@ -133,7 +139,7 @@ impl Questions {
         from: SocketAddr,
         own: Option<IpAddr>,
         tag: Bytes,
-        is_handshake: bool,
+        hello: Option<(Option<IpAddr>, Option<u16>)>,
     ) -> Option<u64> {
         if self.open.len() >= MAX_OPEN {
             self.open.retain(|_, question| question.asked.elapsed() < LIFETIME);
@@ -142,7 +148,8 @@ impl Questions {
             return None;
         }
         self.next += 1;
-        let question = Question { from, own, tag, is_handshake, asked: Instant::now() };
+        let (is_handshake, url) = (hello.is_some(), hello.unwrap_or_default());
+        let question = Question { from, own, tag, is_handshake, url, asked: Instant::now() };
         self.open.insert(self.next, question);
         Some(self.next)
     }
@@ -177,6 +184,19 @@ impl Attempts {
         *count = count.saturating_add(1);
         *count
     }
+}
+
+/// IP and port in the URL of a hello, where it names them.
+fn reached_by(url: &[u8]) -> (Option<IpAddr>, Option<u16>) {
+    let url = String::from_utf8_lossy(url);
+    let Some((_, rest)) = url.split_once("://") else { return (None, None) };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((ip, rest)) => (ip, rest.strip_prefix(':')),
+        None => authority.split_once(':').map_or((authority, None), |(ip, port)| (ip, Some(port))),
+    };
+    let ip = host.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
+    (ip, port.and_then(|port| port.parse().ok()).filter(|port| *port != 0))
 }
 
 async fn lookup(host: &str, port: u16) -> Vec<SocketAddr> {
@@ -227,5 +247,24 @@ mod tests {
         let then = start + COUNTED_FOR;
         assert_eq!([attempts.count(&late, then), attempts.count(&late, then)], [1, 2]);
         assert_eq!(attempts.0.len(), 1);
+    }
+
+    #[test]
+    fn red_06_the_url_of_a_hello_says_where_the_node_is() {
+        for (url, ip, port) in [
+            ("rtmfp://192.0.2.1:2935/live?x=1", Some("192.0.2.1"), Some(2935)),
+            ("rtmfp://192.0.2.1", Some("192.0.2.1"), None),
+            ("rtmfp://[2001:db8::1]:1936?x", Some("2001:db8::1"), Some(1936)),
+            ("rtmfp://[2001:db8::1]/", Some("2001:db8::1"), None),
+            ("rtmfp://www.example.com:1936/", None, Some(1936)),
+            ("rtmfp://0.0.0.0:0/", None, None),
+            ("rtmfp://192.0.2.1:x/://9.9.9.9:9", Some("192.0.2.1"), None),
+            ("/live", None, None),
+            ("", None, None),
+        ] {
+            let ip = ip.map(|ip| ip.parse().expect("an address"));
+            assert_eq!(reached_by(url.as_bytes()), (ip, port), "{url}");
+        }
+        assert_eq!(reached_by(b"rtmfp://\xff"), (None, None));
     }
 }
