@@ -581,6 +581,18 @@ async fn sta_10_a_name_is_played_once_by_a_client_and_again_on_the_same_stream()
 }
 
 #[tokio::test]
+async fn pub_01_the_query_of_a_published_name_is_no_part_of_it() {
+    let script = "function onPublish(client, publication) NOTE('<', publication.name, '>') end";
+    let node = TestNode::builder("N").www("main.lua", script).start().await;
+    let publisher = RtmpClient::connect(node.rtmp(), "").await;
+    publisher.publish("s?token=1").await;
+    node.logged(&["NOTE", "<s>"]).await;
+    let viewer = RtmpClient::connect(node.rtmp(), "").await;
+    let play = viewer.play("s?a=2").await;
+    viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+}
+
+#[tokio::test]
 async fn lis_07_the_buffer_of_a_player_is_a_parameter_of_its_listener() {
     let script = r#"
     function onConnection(client)

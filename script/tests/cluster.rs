@@ -277,6 +277,22 @@ fn srv_06_and_clu_22_only_functions_of_the_server_object_are_called() {
 }
 
 #[test]
+fn srv_06_a_function_of_one_server_object_is_not_callable_by_another_server() {
+    let mut node = Node::root(
+        "function onServerConnection(s)
+            if s.isTarget then function s:secret(x) NOTE('secret of ', self.address, ' ', x) end end
+         end",
+    );
+    node.link(1, true).unwrap();
+    node.link(2, false).unwrap();
+    node.server_call(2, "secret", &[text("no")]);
+    assert!(node.notes().is_empty());
+    node.server_call(1, "secret", &[text("yes")]);
+    assert_eq!(node.notes(), ["secret of 192.168.0.1 yes"]);
+    node.quiet();
+}
+
+#[test]
 fn srv_07_a_new_link_starts_with_an_empty_object() {
     let mut node = Node::root(
         "function onServerConnection(s) NOTE(tostring(s.groups), s == last) s.groups = {} last = s end",

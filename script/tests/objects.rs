@@ -85,6 +85,54 @@ fn gen_05_user_fields_are_shared() {
 }
 
 #[test]
+fn gen_05_every_object_keeps_what_scripts_set_on_it_as_long_as_it_lives() {
+    let read = "for name, o in pairs(all) do
+            assert(o.tag == name and o.f() == name, name)
+            o.tag = nil assert(o.tag == nil and o.f() == name, name)
+            o.tag = name
+         end";
+    let mut node = Node::cold(&[
+        (
+            "",
+            "all = {}
+             local function keep(name, o) all[name] = o o.tag = name o.f = function() return name end end
+             function onConnection(c) keep('client', c) keep('writer', c.writer) end
+             function onPublish(c, p) keep('publication', p) end
+             function onSubscribe(c, l) keep('listener', l) end
+             function onJoinGroup(c, g) keep('group', g) end
+             function onServerConnection(s) keep('server', s) end
+             keep('member', mona:join(('g'):rep(32), ('p'):rep(32)))
+             keep('own', mona:publish('own'))
+             keep('tcp', mona:createTCPClient()) keep('tcps', mona:createTCPServer()) keep('udp', mona:createUDPSocket())
+             function onManage()
+                collectgarbage() collectgarbage()
+                local c = all.client
+                assert(mona.clients(c.id).tag == 'client' and c.writer.tag == 'writer')
+                assert(mona.publications('x').listeners[c].tag == 'listener' and mona.publications.x.tag == 'publication')
+                assert(mona.groups(('\\7'):rep(32)).tag == 'group' and mona.servers(1).tag == 'server')
+                read() children.a.read()
+             end",
+        ),
+        ("/a", ""),
+    ]);
+    node.file("www/a/main.lua", &format!("function read() {read} NOTE('read by ', path) end"));
+    let root = std::fs::read_to_string(node.dir.path().join("www/main.lua")).unwrap();
+    node.file(
+        "www/main.lua",
+        &format!("{root} children('a') function read() {read} NOTE('read by root') end"),
+    );
+    node.engine.start();
+    node.connect(1).unwrap();
+    node.publish(1, 5, "x").unwrap();
+    node.subscribe(1, 6, "x").unwrap();
+    node.engine.join_group(ClientId(1), [7; 32]);
+    node.link(1, true).unwrap();
+    node.tick();
+    assert_eq!(node.notes(), ["read by root", "read by /a"]);
+    node.quiet();
+}
+
+#[test]
 fn gen_06_built_in_names_are_read_only_and_come_first() {
     let mut node = Node::root(
         "function onServerConnection(s)
