@@ -383,20 +383,41 @@ fn numbers(value: serde_json::Value) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn pub_22_bytes_of_a_script_reach_a_websocket_as_they_are() {
+async fn pub_18_and_22_bytes_and_json_of_a_script_reach_a_websocket_as_they_are() {
     let node = node(
         r#"stream = mona:publish("s")
         function onConnection(client)
             function client:push() stream:pushData("raw \1 bytes") stream:pushData('["f",1]') end
+            function client:json(text) stream:pushData(text) stream:pushJSONData(text) end
         end"#,
     )
     .await;
+    let flash = RtmpClient::connect(node.rtmp(), "").await;
+    let shown = flash.play("s").await;
     let mut player = WebSocketClient::connect(node.http(), "/").await;
     player.text(r#"["__play","s"]"#).await;
     assert_eq!(player.next_text().await, r#"["__publishing","s"]"#);
     player.text(r#"["push"]"#).await;
     assert_eq!(player.next_bytes().await, b"raw \x01 bytes");
     assert_eq!(player.next_text().await, r#"["f",1]"#);
+    // What is JSON stays the same JSON, and is a message of AMF for players of Flash.
+    let json = r#"["g",{},[],[1,null,2.5,[]],{"a":{},"b":[null],"c":"é\n"},null,true]"#;
+    player.text(&format!(r#"["json",{}]"#, serde_json::json!(json))).await;
+    for _ in 0..2 {
+        assert_eq!(player.next_text().await, json);
+    }
+    let is_g = |frame: &&ramona_media::MediaFrame| frame.payload.starts_with(b"\x02\0\x01g");
+    let frames = flash
+        .frames_until(shown, "both messages", |frames| frames.iter().filter(is_g).count() == 2);
+    let frames = frames.await;
+    let (values, problem) =
+        ramona_amf::decode_amf0_all(&frames.iter().rfind(is_g).expect("it came").payload);
+    assert!(problem.is_none(), "{problem:?}");
+    assert_eq!(values.len(), 7);
+    assert_eq!(values[2], Value::Array(Vec::new()));
+    let list = [1.0.into(), Value::Null, 2.5.into(), Value::Array(Vec::new())];
+    assert_eq!(values[3], Value::Array(list.into()));
+    assert_eq!(values[5..], [Value::Null, true.into()]);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use mlua::{Lua, LuaString, UserData, Value, Variadic};
 use ramona_amf::Amf0Encoder;
+use ramona_formats::read_values;
 use ramona_media::{MediaFrame, MediaKind};
 
 use crate::api::writer::copy;
 use crate::core::{Core, Garbage};
-use crate::dispatch::Context;
 use crate::host::{Format, ListenerId, LogLevel, PublicationId, PublishError, Watch};
+use crate::value::from_text;
 use crate::value::walk::Amf0Style;
 
 /// Milliseconds of a media clock wrap here: 32 bits, as in RTMP.
@@ -43,6 +44,17 @@ pub(crate) fn kind_of(kind: &LuaString) -> MediaKind {
 pub(crate) fn clock(time: f64) -> Option<u32> {
     // In range after the remainder.
     time.is_finite().then(|| time.floor().rem_euclid(CLOCK) as u32)
+}
+
+/// The AMF0 values of a message in a text format, and what became null in it.
+fn data_message(format: Format, text: &[u8]) -> Result<(Bytes, Option<String>), String> {
+    let mut document = from_text::read(format, true, text)?;
+    let values = read_values(&mut document).map_err(|error| error.to_string())?;
+    let mut message = Vec::with_capacity(text.len() + 16);
+    for value in values {
+        value.encode_amf0(&mut message).map_err(|error| error.to_string())?;
+    }
+    Ok((message.into(), document.problems().first().map(|problem| problem.to_string())))
 }
 
 impl Core {
@@ -87,8 +99,9 @@ impl Core {
                 Ok(())
             },
         )?;
-        // A message in a text format is pushed as AMF0, which every viewer's protocol is made of;
-        // false when it is not of that format, which is said when there is a label.
+        // A message in a text format is pushed as AMF0, which every viewer's protocol is made of, and
+        // past Lua, which has no null in lists and no empty object: who asks for JSON gets the same.
+        // False when it is not of that format, which is said when there is a label.
         self.native(
             "push_text",
             |core, lua, (id, format, label, text): (u64, LuaString, Option<String>, LuaString)| {
@@ -96,13 +109,14 @@ impl Core {
                     b"json" => Format::Json,
                     _ => Format::XmlRpc,
                 };
-                let app = core.current_app();
-                match core.read_text(lua, Context::App(&app), format, &text.as_bytes()) {
-                    Ok(values) => {
-                        let style = Amf0Style::Auto;
-                        let label = label.as_deref().unwrap_or("publication:pushData");
-                        let message = core.encode_amf0(lua, label, style, &[], values.into())?;
-                        core.push(lua, id, MediaKind::Data, 0.0, message.into());
+                match data_message(format, &text.as_bytes()) {
+                    Ok((message, problem)) => {
+                        if let Some(problem) = problem {
+                            let label = label.as_deref().unwrap_or("publication:pushData");
+                            let text = format!("{label}: {problem}");
+                            core.log_here(lua, LogLevel::Error, text.as_bytes());
+                        }
+                        core.push(lua, id, MediaKind::Data, 0.0, message);
                         Ok(true)
                     }
                     Err(problem) => {
