@@ -449,6 +449,44 @@ fn pub_25_handlers_of_2014_are_used_when_the_others_are_absent() {
 }
 
 #[test]
+fn pub_25_and_evt_15_global_packet_events_of_2014_get_the_client_and_the_publication() {
+    let script = "function onConnection(c) client = c end
+         function onVideoPacket(c, p, time, packet) NOTE(c == client, ' ', p.name, ' ', time, ' ', #packet) end
+         function onDataPacket(c, p, name, packet) NOTE(c == client, ' ', p.name, ' ', name, ' ', mona:fromAMF(packet)) end
+         function onPublish(c, p)
+            if p.name == 'own' then function p:onVideo(time) NOTE('own ', time) end end
+         end";
+    let mut node = Node::root(script);
+    node.connect(1).unwrap();
+    node.publish(1, 5, "live").unwrap();
+    node.publish(1, 6, "own").unwrap();
+    let watch = |publication, audio, video, data| Asked::Watch {
+        publication,
+        watch: Watch { audio, video, data },
+    };
+    let watches = |node: &Node| {
+        let asked = node.asked().into_iter();
+        asked.filter(|asked| matches!(asked, Asked::Watch { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(watches(&node), [watch(5, false, true, true), watch(6, false, true, true)]);
+    node.engine.media(PublicationId(5), &[video(3, b"\x17\x01"), data(&[text("f"), number(1.0)])]);
+    node.engine.media(PublicationId(6), &[video(4, b"\x17\x01")]);
+    assert_eq!(node.notes(), ["true live 3 2", "true live f 1", "own 4"]);
+    // A version without them: the node need not send packets any more, and again.
+    node.file("www/main.lua", "function onConnection(c) end");
+    node.tick();
+    assert_eq!(watches(&node), [watch(5, false, false, false), watch(6, false, true, false)]);
+    node.file("www/main.lua", script);
+    node.tick();
+    assert_eq!(watches(&node), [watch(5, false, true, true), watch(6, false, true, true)]);
+    // Not for what scripts publish.
+    node.file("www/main.lua", &format!("{script} p = mona:publish('s') p:pushVideo('\\23\\1', 1)"));
+    node.tick();
+    assert!(node.notes().is_empty());
+    node.quiet();
+}
+
+#[test]
 fn cli_33_who_may_publish() {
     let mut node = connected(
         "function client_onPublish(self, p) if p.name == 'no' then return false elseif p.name == 'err' then error('text')

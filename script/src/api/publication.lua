@@ -81,15 +81,23 @@ local watched = {
 	onAudioPacket = true, onVideoPacket = true, onDataPacket = true,
 }
 
-local function has(o, name, older)
+-- The event of 2014 that is a global and gets client and publication first (as EVT-15).
+local function global_handler(s, name)
+	local client = s.client and state[s.client]
+	return client and client.app and R.handler(client.app.path, name)
+end
+
+local function has(o, s, name, older)
 	return type(rawget(o, name)) == "function" or type(rawget(o, older)) == "function"
+		or global_handler(s, older) ~= nil
 end
 
 -- Tells the node which packets of a client's publication a script wants, when that changed.
 local function watch(o, s)
 	if not s.id or s.script then return end
-	local audio, video = has(o, "onAudio", "onAudioPacket"), has(o, "onVideo", "onVideoPacket")
-	local data = has(o, "onData", "onDataPacket")
+	local audio = has(o, s, "onAudio", "onAudioPacket")
+	local video = has(o, s, "onVideo", "onVideoPacket")
+	local data = has(o, s, "onData", "onDataPacket")
 	if audio ~= s.watch_audio or video ~= s.watch_video or data ~= s.watch_data then
 		s.watch_audio, s.watch_video, s.watch_data = audio, video, data
 		native.watch(s.id, audio, video, data)
@@ -412,24 +420,42 @@ local function current(id)
 	if slot and slot.id == id and slot.box then return slot.box[1] end
 end
 
+-- The handler, its publication, its name, whether it is one of the older ones, and the client that
+-- it gets before the publication.
 local function media_handler(id, kind)
 	local o = current(id)
 	if not o then return nil end
 	local names = media_names[kind]
 	local f = rawget(o, names[1])
-	if type(f) == "function" then return f, o, names[1] end
+	if type(f) == "function" then return f, o, "publication:" .. names[1] end
 	f = rawget(o, names[2])
-	if type(f) == "function" then return f, o, names[2], true end
+	if type(f) == "function" then return f, o, "publication:" .. names[2], true end
+	f = global_handler(state[o], names[2])
+	if f then return f, o, names[2], true, state[o].client end
 	-- The script took its handlers away: the node need not send any more.
 	watch(o, state[o])
 	return nil
 end
 
 function events.media(id, kind, time, packet)
-	local f, o, name = media_handler(id, kind)
+	local f, o, name, _, client = media_handler(id, kind)
 	if not f then return nil end
-	R.invoke(f, "publication:" .. name, 0, o, time, packet)
+	if client then
+		R.invoke(f, name, 0, client, o, time, packet)
+	else
+		R.invoke(f, name, 0, o, time, packet)
+	end
 	return R.app_of(f)
+end
+
+-- An application that is loaded or unloaded may bring global handlers, or take them.
+local set_loaded = R.set_loaded
+function R.set_loaded(path, loaded)
+	set_loaded(path, loaded)
+	for _, slot in ipairs(ordered.list(running)) do
+		local o = slot.box and slot.box[1]
+		if o then watch(o, state[o]) end
+	end
 end
 
 -- PUB-17: the packets of one read of a client were given to the script.
@@ -450,9 +476,13 @@ function events.data_form(id)
 end
 
 function events.data(id, ...)
-	local f, o, name = media_handler(id, "data")
+	local f, o, name, _, client = media_handler(id, "data")
 	if not f then return nil end
-	R.invoke(f, "publication:" .. name, 0, o, ...)
+	if client then
+		R.invoke(f, name, 0, client, o, ...)
+	else
+		R.invoke(f, name, 0, o, ...)
+	end
 	return R.app_of(f)
 end
 
