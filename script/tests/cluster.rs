@@ -101,6 +101,7 @@ fn itr_01_and_svs_02_servers_by_number_address_and_host() {
             for i, v in s:ipairs() do NOTE(i, v.address, s(i) == v, s[i] == v, s(v.address) == v, s[v.address] == v) end
             for k, v in pairs(s) do NOTE(k, s(k) == v) end
             NOTE(#s, s.count, tostring(s(9)), tostring(s('x')), tostring(s()), s('www.host2.com') == s(2), s['192.168.0.2:1936'] == s(2))
+            NOTE(s('2') == s(2), s['1'] == s(1), tostring(s('0')), tostring(s('1.5')), ' ', s(1).publicAddress)
          end",
     );
     node.link(1, true).unwrap();
@@ -114,7 +115,8 @@ fn itr_01_and_svs_02_servers_by_number_address_and_host() {
             "2192.168.0.2truetruetruetrue",
             "192.168.0.1true",
             "192.168.0.2true",
-            "22nilnilniltruetrue"
+            "22nilnilniltruetrue",
+            "truetruenilnil www.host1.com"
         ]
     );
 }

@@ -41,6 +41,7 @@ fn mon_15_json_of_all_arguments_is_one_array() {
         ("mona:toJSON({1, 2, 3})", "[[1,2,3]]"),
         ("mona:toJSON({x = 1, 2, 3})", "[[{\"x\":1},2,3]]"),
         ("mona:toJSON({__type = 'T', x = 1})", "[{\"__type\":\"T\",\"x\":1}]"),
+        ("mona:toJSON({__type = 5})", "[{\"__type\":5}]"),
         ("mona:toJSON({__raw = '\\255\\0'})", "[{\"__raw\":\"/wA=\"}]"),
         ("mona:toJSON({__time = 905989690435})", "[\"1998-09-16T23:48:10.435Z\"]"),
         ("mona:toJSON(0/0, 1/0, 2^53, -1, 1e300)", "[null,null,9007199254740992,-1,1e300]"),

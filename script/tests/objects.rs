@@ -568,6 +568,7 @@ fn cli_10_and_11_properties_of_the_connect_object_and_the_query() {
             NOTE(c.properties.tcUrl, ' ', c.tcUrl, ' ', c.properties.arg1, ' ', c.arg1, ' ', c.capabilities + 1)
             NOTE(tostring(c.nothing), ' ', c.properties['nested.deep'], ' ', c.nested.deep)
             c.tcUrl = 'mine' NOTE(c.tcUrl, ' ', c.properties.tcUrl) NOTE(c.properties('arg1', 'none', 'tcUrl'))
+            NOTE(c.flashVersion, ' ', c.flashVer, ' ', mona.environments == mona.environment)
          end",
     );
     let nested = object_of(&[("deep", text("down"))]);
@@ -576,6 +577,7 @@ fn cli_10_and_11_properties_of_the_connect_object_and_the_query() {
         properties: members(&[
             ("tcUrl", text("rtmp://h/x")),
             ("capabilities", number(15.0)),
+            ("flashVer", text("WIN 9")),
             ("nested", nested),
         ]),
         ..node.client(1)
@@ -587,7 +589,8 @@ fn cli_10_and_11_properties_of_the_connect_object_and_the_query() {
             "rtmp://h/x rtmp://h/x value1 value1 16",
             "nil down down",
             "mine rtmp://h/x",
-            "value1(null)rtmp://h/x"
+            "value1(null)rtmp://h/x",
+            "WIN 9 WIN 9 true"
         ]
     );
     node.quiet();

@@ -298,8 +298,8 @@ impl<'m> Walk<'m> {
         })
     }
 
-    /// Writes each member that has a name: all string and number keys but `__type` of a typed object
-    /// and, in an array of that length, its elements. `key` answers whether the value follows.
+    /// Writes each member that has a name: all string and number keys but a text under `__type` and, in
+    /// an array of that length, its elements. `key` answers whether the value follows.
     pub(super) fn members<O>(
         &mut self,
         stack: &mut Stack<'_>,
@@ -315,7 +315,11 @@ impl<'m> Walk<'m> {
         stack.each(table, |stack, name, value| {
             let text;
             let name = match stack.item(name) {
-                Item::Text(b"__type") if array.is_none() => return Ok(()),
+                Item::Text(b"__type")
+                    if array.is_none() && matches!(stack.item(value), Item::Text(_)) =>
+                {
+                    return Ok(());
+                }
                 Item::Text(name) => name,
                 Item::Number(index) if array.is_some_and(|len| in_sequence(index, len)) => {
                     return Ok(());
