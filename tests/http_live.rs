@@ -130,7 +130,7 @@ fn last(frames: &[MediaFrame]) -> &MediaFrame {
 }
 
 #[tokio::test]
-async fn htt_12_every_tag_arrives_as_it_was_published_with_the_publishers_time() {
+async fn htt_12_and_pub_19_every_tag_arrives_as_it_was_published_and_time_begins_at_0() {
     let node = node().await;
     let mut early = Player::get(node.http(), "/stage.flv").await;
     assert!(early.head.starts_with("HTTP/1.1 200 "), "{}", early.head);
@@ -141,30 +141,36 @@ async fn htt_12_every_tag_arrives_as_it_was_published_with_the_publishers_time()
 
     let publisher = RtmpClient::connect(node.rtmp(), "").await;
     let stream = publisher.publish("stage").await;
-    let frames = pictures::stream(30, 10, 5_000);
+    let mut frames = pictures::headers().to_vec();
+    frames.extend(pictures::range(20..50, 10, 5_000));
     publisher.send(stream, &frames);
     assert_eq!(early.header().await, 5);
     let received = early.tags_to(last(&frames)).await;
     assert_eq!(bodies(&received), bodies(&frames));
-    let times = |frames: &[MediaFrame]| -> Vec<u32> {
-        flv::pictures_and_sound(frames).iter().map(|frame| frame.timestamp_ms).collect()
+    // Times since a frame that was published with the time `start`.
+    let times = |frames: &[MediaFrame], start: u32| -> Vec<u32> {
+        let pictures = flv::pictures_and_sound(frames);
+        pictures.iter().map(|frame| frame.timestamp_ms.wrapping_sub(start)).collect()
     };
-    assert_eq!(times(&received), times(&frames));
+    let begin = flv::pictures_and_sound(&frames)[0].timestamp_ms;
+    assert_eq!(times(&received, 0), times(&frames, begin));
 
-    // A late player gets the headers and the last group, and then the same bytes.
+    // A late player gets the headers and the last group, and then the same as the others.
     let mut late = Player::get(node.http(), "/stage.flv?key=right").await;
     assert_eq!(late.header().await, 5);
     let group = late.tags_to(last(&frames)).await;
     let start = frames.iter().rposition(|frame| frame.is_keyframe).expect("a key frame");
     assert_eq!(bodies(&flv::pictures_and_sound(&group)), bodies(&frames[start..]));
-    assert_eq!(times(&group), times(&frames[start..]));
+    let late_begin = frames[start].timestamp_ms;
+    assert_eq!(times(&group, 0), times(&frames[start..], late_begin));
+    assert!(late_begin > begin && group.iter().take(3).all(|tag| tag.timestamp_ms == 0));
     node.logged(&["key is right"]).await;
-    let more = pictures::range(30..40, 10, 200_000);
+    let more = pictures::range(50..60, 10, 200_000);
     publisher.send(stream, &more);
-    for player in [&mut early, &mut late] {
+    for (player, begin) in [(&mut early, begin), (&mut late, late_begin)] {
         let received = player.tags_to(last(&more)).await;
         assert_eq!(bodies(&received), bodies(&more));
-        assert_eq!(times(&received), times(&more));
+        assert_eq!(times(&received, 0), times(&more, begin));
     }
     let media = node.metrics().media(Protocol::Http);
     wait::until("frames to be counted", || media.frames_out.load(Relaxed) >= 40).await;
@@ -304,7 +310,7 @@ async fn a_slow_player_loses_frames_up_to_a_key_frame_and_others_lose_none() {
 }
 
 #[tokio::test]
-async fn flv_over_websocket_is_the_same_file_in_messages_of_whole_tags() {
+async fn pub_19_flv_over_websocket_is_the_same_file_in_messages_of_whole_tags() {
     let node = node().await;
     let mut player = Player::upgrade(node.http(), "/stage.flv?key=right").await;
     assert!(player.head.starts_with("HTTP/1.1 101 "), "{}", player.head);
@@ -317,14 +323,24 @@ async fn flv_over_websocket_is_the_same_file_in_messages_of_whole_tags() {
     frames.extend(pictures::range(12..14, 5, 100_000));
     publisher.send(stream, &frames);
     assert_eq!(player.message().await.len(), 13, "the file header");
+    let time = |tag: &[u8]| u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]]);
     for frame in &frames {
         let tag = player.message().await;
         assert_eq!(tag[11..tag.len() - 4], frame.payload[..]);
+        assert_eq!(time(&tag), frame.timestamp_ms);
     }
-    // A late one gets the past in one message.
+    // A late one gets the past in one message; its time begins at 0.
     let mut late = Player::upgrade(node.http(), "/stage.flv").await;
     let past = late.message().await;
     assert_eq!(past[..3], *b"FLV");
+    assert_eq!(time(&past[13..]), 0);
+    let more = pictures::video(14, false, 100_000);
+    publisher.send(stream, [&more]);
+    let begin = 10 * 40;
+    for (player, begin) in [(&mut player, 0), (&mut late, begin)] {
+        let tag = player.message().await;
+        assert_eq!((time(&tag), &tag[11..tag.len() - 4]), (14 * 40 - begin, &more.payload[..]));
+    }
     // A masked ping with the payload "hi" is answered, a masked close ends it.
     assert!(player.stranger.send(b"\x89\x82\0\0\0\0hi").await);
     assert_eq!(player.bytes(4).await, b"\x8A\x02hi");

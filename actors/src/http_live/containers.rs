@@ -1,11 +1,13 @@
 //! The containers of one publication for its viewers on one worker: each batch is serialised
-//! once, by the first viewer that asks.
+//! once, by the first viewer that asks. Tags of FLV get a head with the viewer's own time when they
+//! leave (PUB-19); packets of a transport stream carry the publisher's, on which their tables and
+//! counters rest.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use ramona_media::{MediaFrame, SharedFlv, SharedTs};
+use ramona_media::{MediaFrame, SharedTs, flv_tags};
 
 /// What a player asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Container {
 pub(crate) struct Containers {
     /// The worker's count of batches: tells the batch of the moment from the one before.
     turn: Rc<Cell<u64>>,
-    flv: RefCell<Shared<SharedFlv>>,
+    flv: RefCell<Shared<()>>,
     ts: RefCell<Shared<SharedTs>>,
 }
 
@@ -71,26 +73,23 @@ impl Containers {
         Self { turn, flv: RefCell::default(), ts: RefCell::default() }
     }
 
-    /// The bytes of each frame of the batch that the worker delivers just now.
+    /// The bytes of each frame of the batch that the worker delivers just now; empty for one that the
+    /// container cannot carry.
     pub(super) fn batch(&self, container: Container, frames: &[MediaFrame]) -> Rc<[Bytes]> {
         let turn = self.turn.get();
         match container {
-            Container::Flv => self.flv.borrow_mut().batch(turn, |flv| flv.write(frames)),
+            Container::Flv => self.flv.borrow_mut().batch(turn, |()| flv_tags(frames)),
             Container::Ts => self.ts.borrow_mut().batch(turn, |ts| ts.write(frames)),
         }
     }
 
-    /// What a new viewer gets of the past.
-    pub(super) fn join(&self, container: Container, frames: &[MediaFrame]) -> Vec<Bytes> {
-        match container {
-            Container::Flv => self.flv.borrow_mut().container.join(frames),
-            Container::Ts => vec![self.ts.borrow_mut().container.join(frames)],
-        }
+    /// The packets that a new viewer of a transport stream gets of the past.
+    pub(super) fn join_ts(&self, frames: &[MediaFrame]) -> Bytes {
+        self.ts.borrow_mut().container.join(frames)
     }
 
     /// The publication ended. Each viewer says so; once is enough.
     pub(super) fn next_run(&self) {
-        self.flv.borrow_mut().container.next_run();
         self.ts.borrow_mut().container.next_run();
     }
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use ramona_media::{MediaFrame, QueueLimits, Queued, Verdict, ViewerGate, announced, flv_header};
+use ramona_media::{
+    FLV_HEAD, MediaFrame, QueueLimits, Queued, Verdict, ViewerGate, announced, flv_head,
+    flv_header, flv_past,
+};
 use smallvec::SmallVec;
 
 use super::containers::{Container, Containers};
@@ -100,6 +103,20 @@ impl LiveViewer {
         }));
     }
 
+    /// The tag or packets of one frame. A tag has a head of this viewer's own around what all share.
+    fn frame<'a>(&self, bytes: &'a Bytes, time: u32, pieces: &mut Pieces<'a>) {
+        let head = match self.container {
+            Container::Flv => flv_head(bytes, time),
+            Container::Ts => None,
+        };
+        let Some(head) = head else { return self.message(std::slice::from_ref(bytes), pieces) };
+        if self.framing == Framing::WebSocket {
+            pieces.push(Piece::Header(binary_header(bytes.len())));
+        }
+        pieces.push(Piece::Header(Inline::new(&head)));
+        pieces.push(Piece::Part { bytes, start: FLV_HEAD, end: bytes.len() });
+    }
+
     /// A ping without content; none for a player that does not read.
     pub(super) fn ping(&self) {
         if self.outlet.queued_bytes() < MAX_QUEUED_FOR_PONG {
@@ -118,14 +135,20 @@ impl LiveViewer {
         }
     }
 
-    /// Whether the gate lets a frame pass; counts it.
-    fn passes(&self, frame: &MediaFrame, queued: Queued, has_video: bool, sent: &mut Sent) -> bool {
+    /// The time of a frame that the gate lets pass, which is counted.
+    fn passes(
+        &self,
+        frame: &MediaFrame,
+        queued: Queued,
+        has_video: bool,
+        sent: &mut Sent,
+    ) -> Option<u32> {
         match self.gate.borrow_mut().offer(frame, queued, has_video) {
             Verdict::Send(time) => {
                 sent.frames += 1;
                 sent.bytes += frame.payload.len() as u64;
                 self.numbers.borrow_mut().count(frame, time);
-                return true;
+                return Some(time);
             }
             Verdict::Skip => {}
             Verdict::Drop => sent.dropped += 1,
@@ -136,7 +159,7 @@ impl LiveViewer {
                 self.session.do_send(ToSession::Broken(why));
             }
         }
-        false
+        None
     }
 }
 
@@ -151,11 +174,16 @@ impl Viewer for LiveViewer {
     fn welcome(&self, _: bool, frames: &[MediaFrame], has_video: bool) -> Sent {
         let mut sent = Sent::default();
         // The cached group passes whole: it is bounded by the cache.
-        let passes =
-            |frame: &&MediaFrame| self.passes(frame, Queued::default(), has_video, &mut sent);
-        let frames: Vec<MediaFrame> = frames.iter().filter(passes).cloned().collect();
+        let passed = frames.iter().filter_map(|frame| {
+            let time = self.passes(frame, Queued::default(), has_video, &mut sent)?;
+            Some((frame.clone(), time))
+        });
+        let (frames, times): (Vec<MediaFrame>, Vec<u32>) = passed.unzip();
         let mut parts: Vec<Bytes> = self.begin(&frames).into_iter().collect();
-        parts.extend(self.containers.join(self.container, &frames));
+        match self.container {
+            Container::Flv => parts.extend(flv_past(&frames, &times)),
+            Container::Ts => parts.push(self.containers.join_ts(&frames)),
+        }
         let mut pieces = Pieces::new();
         self.message(&parts, &mut pieces);
         self.outlet.send(&pieces);
@@ -185,8 +213,8 @@ impl Viewer for LiveViewer {
         self.message(head.as_slice(), &mut pieces);
         for (frame, bytes) in frames.iter().zip(shared.iter()) {
             let queued = Queued { bytes: waiting + sent.bytes as usize, waited_ms };
-            if self.passes(frame, queued, has_video, &mut sent) {
-                self.message(std::slice::from_ref(bytes), &mut pieces);
+            if let Some(time) = self.passes(frame, queued, has_video, &mut sent) {
+                self.frame(bytes, time, &mut pieces);
             }
             if self.closing.get() {
                 break;

@@ -2,15 +2,17 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::clock::StreamClock;
 use crate::data::leading_name;
 use crate::frame::{MediaFrame, MediaKind};
 
 /// Longest tag body, 24 bits of length (E.4.1).
 pub const MAX_FLV_BODY: usize = (1 << 24) - 1;
 
-/// Bytes of a tag around its body: the header of 11, and its whole length behind it.
-pub const FLV_TAG_OVERHEAD: usize = 11 + 4;
+/// Bytes of a tag before its body (E.4.1).
+pub const FLV_HEAD: usize = 11;
+
+/// Bytes of a tag around its body: its head, and its whole length behind it.
+pub const FLV_TAG_OVERHEAD: usize = FLV_HEAD + 4;
 
 /// File header and the length of the tag before the first, which is none. Players wait for every
 /// kind of media that is announced here.
@@ -20,7 +22,7 @@ pub fn flv_header(has_audio: bool, has_video: bool) -> [u8; 13] {
 }
 
 /// The 11 bytes before a tag's body; `None` for a body longer than [`MAX_FLV_BODY`].
-pub fn flv_tag_header(kind: MediaKind, time_ms: u32, length: usize) -> Option<[u8; 11]> {
+pub fn flv_tag_header(kind: MediaKind, time_ms: u32, length: usize) -> Option<[u8; FLV_HEAD]> {
     let [0, l2, l1, l0] = u32::try_from(length).ok()?.to_be_bytes() else { return None };
     let [t3, t2, t1, t0] = time_ms.to_be_bytes();
     let kind = match kind {
@@ -61,57 +63,42 @@ pub fn announced(frames: &[MediaFrame]) -> (bool, bool) {
     if audio || video { (audio, video) } else { (true, true) }
 }
 
-/// One FLV stream for all its viewers: the clock that makes one serialisation right for all.
-#[derive(Debug)]
-pub struct SharedFlv {
-    clock: StreamClock,
+/// The tag of each frame, in one piece for all viewers, with its publisher's time; a viewer has a
+/// head of its own instead, [`flv_head`]. Empty for a body too long for FLV.
+pub fn flv_tags(frames: &[MediaFrame]) -> Vec<Bytes> {
+    let tag = |frame: &MediaFrame| {
+        flv_tag(frame.kind, frame.timestamp_ms, &frame.payload).unwrap_or_default()
+    };
+    frames.iter().map(tag).collect()
 }
 
-impl Default for SharedFlv {
-    fn default() -> Self {
-        Self { clock: StreamClock::as_published() }
-    }
+/// The head of a tag with another time: the [`FLV_HEAD`] bytes before the body. `None` for what is
+/// shorter.
+pub fn flv_head(tag: &[u8], time_ms: u32) -> Option<[u8; FLV_HEAD]> {
+    let mut head = *tag.first_chunk::<FLV_HEAD>()?;
+    let [t3, t2, t1, t0] = time_ms.to_be_bytes();
+    head[4..8].copy_from_slice(&[t2, t1, t0, t3]);
+    Some(head)
 }
 
-impl SharedFlv {
-    /// What a new viewer gets of the past, behind the file header: slices that share the frames'
-    /// bodies with everybody else. Bodies that FLV cannot carry are left out.
-    pub fn join(&mut self, frames: &[MediaFrame]) -> Vec<Bytes> {
-        let times = self.clock.past(frames);
-        let mut between = BytesMut::with_capacity(frames.len() * FLV_TAG_OVERHEAD);
-        let mut pieces = Vec::with_capacity(2 * frames.len() + 1);
-        for (frame, time) in frames.iter().zip(times) {
-            let length = frame.payload.len();
-            if let Some(header) = flv_tag_header(frame.kind, time, length) {
-                between.put_slice(&header);
-                pieces.push(between.split().freeze());
-                pieces.push(frame.payload.clone());
-                between.put_u32((header.len() + length) as u32);
-            }
+/// What a new viewer gets of the past, behind the file header, each frame with the time that it has
+/// for that viewer: slices that share the frames' bodies with everybody else. Bodies that FLV cannot carry are
+/// left out.
+pub fn flv_past(frames: &[MediaFrame], times: &[u32]) -> Vec<Bytes> {
+    let mut between = BytesMut::with_capacity(frames.len() * FLV_TAG_OVERHEAD);
+    let mut pieces = Vec::with_capacity(2 * frames.len() + 1);
+    for (frame, time) in frames.iter().zip(times) {
+        let length = frame.payload.len();
+        if let Some(header) = flv_tag_header(frame.kind, *time, length) {
+            between.put_slice(&header);
+            pieces.push(between.split().freeze());
+            pieces.push(frame.payload.clone());
+            between.put_u32((header.len() + length) as u32);
         }
-        pieces.push(between.freeze());
-        pieces.retain(|piece| !piece.is_empty());
-        pieces
     }
-
-    /// The tag of each frame, in one piece for all viewers; empty for a body too long for FLV.
-    pub fn write(&mut self, frames: &[MediaFrame]) -> Vec<Bytes> {
-        let tag = |frame: &MediaFrame| {
-            let time = self.clock.advance(frame);
-            flv_tag(frame.kind, time, &frame.payload).unwrap_or_default()
-        };
-        frames.iter().map(tag).collect()
-    }
-
-    /// The publication ended: times go on in its next run.
-    pub fn next_run(&mut self) {
-        self.clock.next_run();
-    }
-
-    /// The time of the last frame, if there was one.
-    pub fn now(&self) -> Option<u32> {
-        self.clock.now()
-    }
+    pieces.push(between.freeze());
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -153,19 +140,23 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_that_joins_late_gets_the_same_tags_as_the_others_did() {
+    fn pub_19_a_viewers_own_head_changes_nothing_but_the_time() {
         let frame = |time, body: &'static [u8]| {
             MediaFrame::new(MediaKind::Video, time, Bytes::from_static(body))
         };
-        let frames =
-            [frame(900, b"\x17\x00A"), frame(900, b"\x17\x01key"), frame(940, b"\x27\x01")];
-        let mut shared = SharedFlv::default();
-        let first: Vec<u8> = shared.join(&frames[..1]).concat();
-        let live = shared.write(&frames[1..]).concat();
-        let late = shared.join(&frames).concat();
-        assert_eq!([first, live].concat(), late);
-        assert_eq!(shared.join(&frames)[1].as_ptr(), frames[0].payload.as_ptr(), "not copied");
-        assert!(shared.join(&[]).is_empty());
+        let frames = [frame(900, b"\x17\x01key"), frame(u32::MAX, b"\x27\x01")];
+        let tags = flv_tags(&frames);
+        let mut own = Vec::new();
+        for (tag, time) in tags.iter().zip([0, 0x0102_0304]) {
+            own.extend(flv_head(tag, time).unwrap());
+            own.extend(&tag[FLV_HEAD..]);
+        }
+        let past = flv_past(&frames, &[0, 0x0102_0304]);
+        assert_eq!(own, past.concat());
+        assert_eq!(past[1].as_ptr(), frames[0].payload.as_ptr(), "not copied");
+        assert_eq!(flv_head(&tags[1], u32::MAX).unwrap(), tags[1][..FLV_HEAD]);
+        assert!(flv_past(&[], &[]).is_empty());
+        assert_eq!(flv_head(b"short", 0), None);
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! [`StreamCache`] is what a publication keeps for viewers that come later, [`ViewerGate`] the
 //! rules by which one viewer gets or misses a frame.
 //!
-//! For viewers that play files, [`SharedFlv`] and [`SharedTs`] make containers of frames, once for
+//! For viewers that play files, [`flv_tags`] and [`SharedTs`] make containers of frames, once for
 //! all viewers of a stream; [`MediaWriter`] does it for one that a script feeds.
 
 #![forbid(unsafe_code)]
@@ -26,7 +26,8 @@ pub use cache::{CacheLimits, StreamCache};
 pub use clock::StreamClock;
 pub use data::{DataMessage, leading_name, raw_data};
 pub use flv_file::{
-    FLV_TAG_OVERHEAD, MAX_FLV_BODY, SharedFlv, announced, flv_header, flv_tag, flv_tag_header,
+    FLV_HEAD, FLV_TAG_OVERHEAD, MAX_FLV_BODY, announced, flv_head, flv_header, flv_past, flv_tag,
+    flv_tag_header, flv_tags,
 };
 pub use frame::{MediaFrame, MediaKind};
 pub use gate::{QueueLimits, Queued, Verdict, ViewerGate};
