@@ -41,6 +41,8 @@ mod services;
 mod shared_link;
 mod socket_options;
 mod status_page;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tls;
 mod transport;

@@ -158,6 +158,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::testing::run_until;
 
     #[derive(Message, Debug, PartialEq)]
     #[rtype(result = "()")]
@@ -183,9 +184,7 @@ mod tests {
         assert!(matches!(outbox.offer(Number(1), 6), Offer::Accepted));
         assert!(matches!(outbox.offer(Number(2), 6), Offer::Full(Number(2))));
         assert!(matches!(outbox.offer(Number(3), 4), Offer::Accepted));
-        while !backlog.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        run_until("both are handled", || backlog.is_empty()).await;
         assert_eq!(*seen.borrow(), [1, 3]);
         assert_eq!((backlog.take_peak(), backlog.take_peak()), (10, 0));
         assert!(matches!(outbox.offer(Number(4), 99), Offer::Accepted), "alone, any size passes");
@@ -207,9 +206,7 @@ mod tests {
         let backlog = Arc::new(Backlog::default());
         let outbox = Outbox::new(sink.clone(), backlog.clone(), 10);
         sink.do_send(Stop);
-        while sink.connected() {
-            tokio::task::yield_now().await;
-        }
+        run_until("the receiver is gone", || !sink.connected()).await;
         assert!(matches!(outbox.offer(Number(1), 1), Offer::Gone(Number(1))));
         assert!(backlog.is_empty(), "what could not be sent does not count");
     }

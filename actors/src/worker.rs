@@ -234,6 +234,7 @@ mod tests {
     use super::waiting::MERGED_FRAMES;
     use super::*;
     use crate::messages::media::StreamKey;
+    use crate::testing::run_until;
 
     type Calls = Arc<Mutex<Vec<(char, Vec<u32>)>>>;
 
@@ -307,11 +308,8 @@ mod tests {
         worker.to.do_send(RunChanged { stream: STREAM, running: false });
         out.offer(batch(&[11], false), 1);
         // All of it lies in the mailbox: nothing has run on this thread meanwhile.
-        while first.lock().unwrap().len() < 6
-            || !metrics.actor(ActorKind::Worker).backlog.is_empty()
-        {
-            tokio::task::yield_now().await;
-        }
+        let backlog = &metrics.actor(ActorKind::Worker).backlog;
+        run_until("all is sent", || first.lock().unwrap().len() >= 6 && backlog.is_empty()).await;
         let common = [('d', vec![4, 5]), ('g', vec![9, 10]), ('r', vec![]), ('d', vec![11])];
         let expected = [&[('w', vec![0]), ('d', vec![1, 2, 3])][..], &common].concat();
         assert_eq!(*first.lock().unwrap(), expected);
@@ -333,9 +331,8 @@ mod tests {
         let out = worker.outbox();
         let count = 10 * MERGED_FRAMES as u32 + 1;
         (1..=count).for_each(|time| drop(out.offer(batch(&[time], false), 1)));
-        while !metrics.actor(ActorKind::Worker).backlog.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let backlog = &metrics.actor(ActorKind::Worker).backlog;
+        run_until("all is sent", || backlog.is_empty()).await;
         let calls = calls.lock().unwrap();
         assert_eq!(calls.len(), 1 + 11);
         assert!(calls.iter().all(|(_, times)| times.len() <= MERGED_FRAMES));

@@ -87,6 +87,7 @@ impl Awake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run_until;
 
     #[actix::test]
     async fn a_conversation_keeps_the_thread_awake_and_its_end_lets_it_sleep() {
@@ -101,16 +102,15 @@ mod tests {
         assert_eq!(stats.misses.load(Relaxed), 0);
 
         let brief = Awake::start(Duration::from_millis(5), stats.clone());
-        while stats.misses.load(Relaxed) == 0 {
+        run_until("a look in vain", || {
             // A busy machine may need more than one try.
             if !brief.policy.borrow().is_awake() {
                 (0..10).for_each(|_| brief.arrived(true));
             }
-            tokio::task::yield_now().await;
-        }
-        while brief.waker.borrow().is_none() {
-            tokio::task::yield_now().await;
-        }
+            stats.misses.load(Relaxed) > 0
+        })
+        .await;
+        run_until("the thread sleeps", || brief.waker.borrow().is_some()).await;
         assert!(!brief.policy.borrow().is_awake());
     }
 }

@@ -261,6 +261,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::testing::block_until;
 
     fn change(bytes: usize) -> Vec<DataChange> {
         vec![DataChange::Set("k".into(), Bytes::from(vec![0; bytes]))]
@@ -275,9 +276,7 @@ mod tests {
         assert_eq!(queue.waits.load(Relaxed), 0);
         let third = queue.clone();
         let waiting = std::thread::spawn(move || third.push(change(1_000)));
-        while queue.waits.load(Relaxed) == 0 {
-            std::thread::yield_now();
-        }
+        block_until("it waits", || queue.waits.load(Relaxed) > 0);
         let taken = queue.take(None).unwrap();
         assert_eq!(taken.len(), 2);
         queue.lock().bytes = 0;
@@ -292,9 +291,7 @@ mod tests {
         assert!(queue.push(change(MAX_QUEUED)));
         let second = queue.clone();
         let waiting = std::thread::spawn(move || second.push(change(1)));
-        while queue.waits.load(Relaxed) == 0 {
-            std::thread::yield_now();
-        }
+        block_until("it waits", || queue.waits.load(Relaxed) > 0);
         queue.end();
         assert!(!waiting.join().unwrap());
         queue.wait();
