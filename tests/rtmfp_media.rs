@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ramona_amf::Value;
 use ramona_media::{MediaFrame, MediaKind};
 use ramona_rtmfp::{Group, Policy};
 use ramona_testkit::ffmpeg::Ffmpeg;
@@ -110,6 +111,38 @@ async fn rtmfp_067_a_stream_arrives_whole_and_in_order_through_loss_in_both_dire
     }
     let received = frames_of_all(&viewer, play, &frames).await;
     same(&frames, &received);
+}
+
+#[tokio::test]
+async fn many_viewers_get_every_frame_and_calls_are_answered_while_acknowledgements_wait() {
+    let app = "function onConnection(client) function client:echo(value) return value end end";
+    let node = TestNode::builder("A").www("main.lua", app).start().await;
+    let mut viewers = Vec::new();
+    for index in 0..14 {
+        let checks = if index % 2 == 0 { Policy::STRICT } else { Policy::ON_REQUEST };
+        let loss = if index < 2 { 5 } else { 0 };
+        let path = Path { loss, ..Path::default() };
+        let options = RtmfpOptions { checks, path, ..RtmfpOptions::default() };
+        let viewer = RtmfpClient::connect_with(node.rtmfp(), "", options).await;
+        let play = viewer.play("test").await;
+        viewers.push((viewer, play));
+    }
+    let caller = RtmfpClient::connect(node.rtmfp(), "").await;
+    let publisher = RtmfpClient::connect(node.rtmfp(), "").await;
+    let stream = publisher.publish("test").await;
+    for (viewer, play) in &viewers {
+        viewer.status(play.0, "NetStream.Play.PublishNotify").await;
+    }
+    let frames = pictures::stream(60, 1_000, 3_000);
+    for (index, frames) in frames.chunks(4).enumerate() {
+        publisher.send(stream, frames);
+        let value = Value::Number(index as f64);
+        assert_eq!(caller.call("echo", std::slice::from_ref(&value)).await, Ok(vec![value]));
+    }
+    for (viewer, play) in &viewers {
+        same(&frames, &frames_of_all(viewer, *play, &frames).await);
+    }
+    assert_eq!(node.panics(), 0);
 }
 
 #[tokio::test]

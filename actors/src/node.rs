@@ -326,7 +326,7 @@ async fn start_bridge(
 /// The certificate is made anew at each start; clients do not remember it.
 fn start_rtmfp(
     arbiter: &actix_rt::Arbiter,
-    sockets: Vec<std::net::UdpSocket>,
+    sockets: Vec<crate::udp::Shares>,
     host: Option<String>,
     services: &Arc<Services>,
     workers: &Arc<[WorkerHandle]>,
@@ -343,7 +343,7 @@ fn start_rtmfp(
     config.max_sessions_per_address = services.rtmfp.max_sessions_per_address;
     config.groups = workers.len() as u32;
     let endpoint = rtmfp::Endpoint::new(Instant::now(), config, entropy);
-    let port = sockets.first().and_then(|socket| socket.local_addr().ok());
+    let port = sockets.first().and_then(|shares| shares.main.local_addr().ok());
     let port = port.map_or(0, |address| address.port());
     let config = RtmfpEndpointConfig { port, host };
     let (services, workers) = (services.clone(), workers.clone());

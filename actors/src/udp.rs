@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
-use sys::{Headers, Message};
+use sys::{Headers, Message, Small};
 
 /// Bytes for one address that the kernel cuts into datagrams: the largest UDP payload.
 const MAX_SEGMENTED: usize = 65_000;
@@ -36,29 +36,44 @@ const RECEIVE_BUFFER: usize = 65_535;
 /// a megabyte.
 const SOCKET_BUFFER: usize = 4 << 20;
 
+/// One reader's share of a port.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    /// Brings everything, or all that is not for `small`.
+    pub(crate) main: UdpSocket,
+    /// Brings [`SMALL`] datagrams of sessions.
+    pub(crate) small: Option<UdpSocket>,
+}
+
+/// Datagrams of sessions of at most so many bytes are read from a socket of their own: there is room
+/// for acknowledgements of two flows or a ping in them (32 bytes), and for hardly anything else: the
+/// shortest command has more.
+pub(crate) const SMALL: Small = Small { plain: 36, authenticated: 52 };
+
 /// Opens a port for both families where the address is the unspecified one of IPv4 and the system
 /// has IPv6; elsewhere exactly the address. Without a size of its buffers, [`SOCKET_BUFFER`]. As many
-/// sockets as asked for share it: a datagram is read by the one whose index is the remainder of its
-/// session's ID, and those outside sessions by one that its source decides.
+/// readers as asked for share it: a datagram is read by the one whose index is the remainder of its
+/// session's ID, and those outside sessions by any.
 pub(crate) fn bind(
     address: SocketAddr,
     buffer: Option<usize>,
-    sockets: usize,
-) -> io::Result<Vec<UdpSocket>> {
+    readers: usize,
+) -> io::Result<Vec<Shares>> {
     let first = bind_first(address, buffer)?;
     // Only now: a port that another program has is an error, if it shares it or not.
     SockRef::from(&first).set_reuse_port(true)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
-    for _ in 1..sockets {
+    for _ in 1..2 * readers {
         all.push(open(address, buffer, true)?);
     }
-    if all.len() > 1
-        && let Err(error) = sys::steer(all[0].as_fd(), all.len() as u32)
-    {
+    let mut small: Vec<_> = all.drain(readers..).map(Some).collect();
+    if let Err(error) = sys::steer(all[0].as_fd(), readers as u32, SMALL) {
         warn!(%error, "RTMFP datagrams are not read by the threads of their sessions");
+        small.fill_with(|| None);
     }
-    Ok(all)
+    let shares = |(main, small)| Shares { main, small };
+    Ok(all.into_iter().zip(small).map(shares).collect())
 }
 
 fn bind_first(address: SocketAddr, buffer: Option<usize>) -> io::Result<UdpSocket> {
@@ -299,8 +314,8 @@ mod tests {
 
     #[actix::test]
     async fn datagrams_of_all_sizes_arrive_whole_and_in_order_through_batches() {
-        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
-        let far = bind("0.0.0.0:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
+        let far = bind("0.0.0.0:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
         let to = SocketAddr::new([127, 0, 0, 1].into(), far.local_addr().unwrap().port());
         let (near, far) = (Udp::new(near).unwrap(), Udp::new(far).unwrap());
         let sizes = [100, 100, 100, 40, 1_200, 1_200, 7, 0, 1_200, 1_300];
@@ -333,10 +348,10 @@ mod tests {
 
     #[actix::test]
     async fn one_batch_reaches_many_and_one_that_cannot_be_sent_costs_no_other() {
-        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
         let near = Udp::new(near).unwrap();
         let far: Vec<_> = (0..2 * MAX_ADDRESSES + 3)
-            .map(|_| bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0))
+            .map(|_| bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main)
             .map(|socket| (socket.local_addr().unwrap(), Udp::new(socket).unwrap()))
             .collect();
         let nowhere = "127.0.0.1:0".parse().unwrap();
@@ -371,9 +386,9 @@ mod tests {
 
     #[actix::test]
     async fn what_the_kernel_does_not_cut_is_sent_one_by_one() {
-        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
         let near = Udp::new(near).unwrap();
-        let far = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0);
+        let far = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
         let (to, far) = (far.local_addr().unwrap(), Udp::new(far).unwrap());
         // More than the kernel cuts at a time: it says EINVAL, as for what it never cuts.
         near.segments.set(usize::MAX);
@@ -397,10 +412,10 @@ mod tests {
         }
     }
 
-    /// A datagram for a session: its ID, scrambled.
-    fn for_session(id: u32) -> Vec<u8> {
-        let mut datagram = vec![0; 36];
-        let (a, b) = (0x1234_5678_u32, 0x9abc_def0_u32 ^ id.rotate_left(7));
+    /// A datagram for a session: its ID, scrambled with words of which `salt` is a part.
+    fn for_session(id: u32, salt: u32, length: usize) -> Vec<u8> {
+        let mut datagram = vec![0; length];
+        let (a, b) = (0x1234_5678_u32 ^ salt, 0x9abc_def0_u32 ^ id.rotate_left(7));
         for (word, value) in [id ^ a ^ b, a, b].into_iter().enumerate() {
             datagram[4 * word..][..4].copy_from_slice(&value.to_be_bytes());
         }
@@ -408,67 +423,73 @@ mod tests {
         datagram
     }
 
-    #[actix::test]
-    async fn sockets_of_one_port_read_the_datagrams_of_their_sessions_wherever_they_come_from() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), None, 3).unwrap();
-        let at = sockets[0].local_addr().unwrap();
-        let sources: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        let ids = [1, 2, 3, 4, 700_000_001, u32::MAX, u32::MAX - 1, 0x8000_0000];
-        for source in &sources {
-            for id in ids {
-                source.send_to(&for_session(id), at).unwrap();
-            }
-        }
+    /// Reads so many datagrams, and all that are there: their session IDs and lengths.
+    async fn read(socket: UdpSocket, expected: usize) -> Vec<(u32, usize)> {
+        let udp = Udp::new(socket).unwrap();
         let mut buffers = ReceiveBuffers::new();
-        for (index, socket) in sockets.into_iter().enumerate() {
-            let udp = Udp::new(socket).unwrap();
-            let expected = 4 * ids.iter().filter(|id| *id % 3 == index as u32).count();
-            let mut count = 0;
-            while count < expected {
-                udp.readable().await.unwrap();
-                udp.receive(
-                    &mut buffers,
-                    |_| {},
-                    |_, _, datagram| {
-                        let id = ramona_rtmfp::session_of(datagram).unwrap().0;
-                        assert_eq!(id % 3, index as u32);
-                        count += 1;
-                    },
-                )
-                .unwrap();
+        let mut got = Vec::new();
+        loop {
+            let take = |_, _, datagram: &mut [u8]| {
+                let id = ramona_rtmfp::session_of(datagram).map_or(0, |id| id.0);
+                got.push((id, datagram.len()));
+            };
+            let is_more = udp.receive(&mut buffers, |_| {}, take).unwrap();
+            match is_more {
+                true => {}
+                false if got.len() < expected => udp.readable().await.unwrap(),
+                false => return got,
             }
-            assert_eq!(count, expected);
         }
     }
 
     #[actix::test]
-    async fn sockets_of_one_port_share_the_sources_outside_sessions_and_no_stranger_joins_them() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), None, 2).unwrap();
-        let at = sockets[0].local_addr().unwrap();
-        let error = bind(at, None, 2).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let sources: Vec<_> = (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        for _ in 0..3 {
-            for source in &sources {
-                source.send_to(&for_session(0), at).unwrap();
+    async fn readers_of_one_port_get_the_datagrams_of_their_sessions_and_the_small_ones_apart() {
+        const READERS: u32 = 3;
+        let shares = bind("127.0.0.1:0".parse().unwrap(), None, READERS as usize).unwrap();
+        let at = shares[0].main.local_addr().unwrap();
+        let sources: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let ids = [1, 2, 3, 4, 700_000_001, u32::MAX, u32::MAX - 1, 0x8000_0000];
+        let lengths = [20, 36, 52, 68, 1_220];
+        let is_small = |id, length| match id & ramona_rtmfp::SessionId::AUTHENTICATED {
+            0 => length <= 36,
+            _ => length <= 52,
+        };
+        for source in &sources {
+            for id in ids {
+                for length in lengths {
+                    source.send_to(&for_session(id, 0, length), at).unwrap();
+                }
             }
         }
-        let mut buffers = ReceiveBuffers::new();
-        let mut got: Vec<Vec<SocketAddr>> = Vec::new();
-        for socket in sockets {
-            let udp = Udp::new(socket).unwrap();
-            let mut from = Vec::new();
-            udp.readable().await.unwrap();
-            while udp.receive(&mut buffers, |_| {}, |source, _, _| from.push(source)).unwrap() {}
-            got.push(from);
+        for (index, shares) in shares.into_iter().enumerate() {
+            for (small, socket) in [(false, shares.main), (true, shares.small.unwrap())] {
+                let own = ids.iter().filter(|id| *id % READERS == index as u32);
+                let mut expected: Vec<_> = own
+                    .flat_map(|id| lengths.map(|length| (*id, length)))
+                    .filter(|(id, length)| is_small(*id, *length) == small)
+                    .flat_map(|one| [one; 4])
+                    .collect();
+                let mut got = read(socket, expected.len()).await;
+                expected.sort_unstable();
+                got.sort_unstable();
+                assert_eq!(got, expected, "reader {index}, small: {small}");
+            }
         }
-        assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 3 * sources.len());
-        // Each source is with one of them; that all are with the same is as likely as 1 in 2^63.
-        for source in &sources {
-            let source = source.local_addr().unwrap();
-            let counts = got.iter().map(|from| from.iter().filter(|s| **s == source).count());
-            assert!(counts.into_iter().all(|count| count == 0 || count == 3), "{source}");
+    }
+
+    #[actix::test]
+    async fn readers_of_one_port_share_what_is_outside_sessions_and_no_stranger_joins_them() {
+        let shares = bind("127.0.0.1:0".parse().unwrap(), None, 2).unwrap();
+        let at = shares[0].main.local_addr().unwrap();
+        let error = bind(at, None, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let source = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for salt in 0..64 {
+            source.send_to(&for_session(0, salt, 36), at).unwrap();
         }
-        assert!(got.iter().all(|from| !from.is_empty()));
+        for shares in shares {
+            assert_eq!(read(shares.main, 32).await.len(), 32);
+            assert!(read(shares.small.unwrap(), 0).await.is_empty());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The ports of a node: all are opened before anything is started.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 
 use bytes::Bytes;
 use ramona_cluster::Hello;
@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
 
 use super::config::{NodeConfig, StartError};
+use crate::udp::Shares;
 
 /// Connections that may wait for `accept`.
 const LISTEN_BACKLOG: i32 = 1_024;
@@ -43,7 +44,7 @@ pub(super) struct Ports {
     pub(super) rtmp: Option<TcpListener>,
     pub(super) rtmps: Option<TcpListener>,
     /// One for each worker, all on the same port; none when it is off.
-    pub(super) rtmfp: Vec<UdpSocket>,
+    pub(super) rtmfp: Vec<Shares>,
     pub(super) http: Option<TcpListener>,
     pub(super) https: Option<TcpListener>,
     pub(super) servers: Option<TcpListener>,
@@ -74,7 +75,7 @@ impl Ports {
         Addresses {
             rtmp: local(&self.rtmp),
             rtmps: local(&self.rtmps),
-            rtmfp: self.rtmfp.first().and_then(|socket| socket.local_addr().ok()),
+            rtmfp: self.rtmfp.first().and_then(|shares| shares.main.local_addr().ok()),
             http: local(&self.http),
             https: local(&self.https),
             servers: local(&self.servers),
@@ -143,7 +144,7 @@ fn open_udp(
     port: Option<&Port>,
     buffer: Option<usize>,
     sockets: usize,
-) -> Result<Vec<UdpSocket>, StartError> {
+) -> Result<Vec<Shares>, StartError> {
     let Some(port) = port else { return Ok(Vec::new()) };
     let opened = crate::udp::bind(port.address, buffer, sockets);
     opened.map_err(|error| StartError::Port { port: port.clone(), error })

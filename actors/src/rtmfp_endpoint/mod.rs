@@ -11,7 +11,7 @@ mod questions;
 mod rendezvous;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::metrics::{ActorKind, Alive, Metrics};
 use crate::outbox::{Offer, Outbox, Ticketed};
 use crate::rtmfp_session::{self, RtmfpHub};
 use crate::services::Services;
-use crate::udp::Udp;
+use crate::udp::{Shares, Udp};
 use crate::worker::{StartSession, WorkerHandle};
 use questions::Questions;
 use rendezvous::Rendezvous;
@@ -53,7 +53,7 @@ pub struct RtmfpEndpointConfig {
 pub(crate) struct RtmfpEndpoint {
     endpoint: rtmfp::Endpoint,
     /// One for each worker, until it starts.
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Shares>,
     /// To answer.
     udp: Option<Udp>,
     /// By which of our addresses the datagram in hand came.
@@ -86,7 +86,7 @@ impl Message for StopEndpoint {
 
 impl RtmfpEndpoint {
     pub(crate) fn new(
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<Shares>,
         endpoint: rtmfp::Endpoint,
         config: RtmfpEndpointConfig,
         services: Arc<Services>,
@@ -299,7 +299,7 @@ impl Actor for RtmfpEndpoint {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let sockets = std::mem::take(&mut self.sockets);
-        let own = sockets.first().map(|socket| socket.try_clone().and_then(Udp::new));
+        let own = sockets.first().map(|shares| shares.main.try_clone().and_then(Udp::new));
         match own {
             Some(Ok(udp)) => self.udp = Some(udp),
             Some(Err(error)) => return error!(%error, "RTMFP.port cannot be used"),
@@ -310,11 +310,14 @@ impl Actor for RtmfpEndpoint {
             let endpoint = ctx.address().recipient();
             let strangers = Outbox::new(ctx.address(), backlog.clone(), STRANGERS_BACKLOG);
             let services = self.services.clone();
-            worker.handle.to.do_send(StartSession(Box::new(move |local| match Udp::new(socket) {
-                Ok(udp) => {
-                    local.set_rtmfp(RtmfpHub::new(udp, endpoint, strangers, &services));
+            worker.handle.to.do_send(StartSession(Box::new(move |local| {
+                let small = socket.small.map(Udp::new).transpose();
+                match Udp::new(socket.main).and_then(|udp| Ok((udp, small?))) {
+                    Ok((udp, small)) => {
+                        local.set_rtmfp(RtmfpHub::new(udp, small, endpoint, strangers, &services));
+                    }
+                    Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
                 }
-                Err(error) => error!(%error, "RTMFP.port cannot be used on a worker"),
             })));
         }
         info!(peer_id = %self.endpoint.identity().peer_id(), "RTMFP certificate");

@@ -49,6 +49,8 @@ pub(crate) struct RtmfpCarrier {
     pub(super) is_touched: Cell<bool>,
     /// It waits for acknowledgements to send more, and the hub counts it.
     is_held: Cell<bool>,
+    /// Something it sent is not acknowledged, and the hub counts it.
+    is_unacknowledged: Cell<bool>,
     /// When the hub wakes this session.
     armed: Cell<Option<Instant>>,
     deadline: Cell<Option<Instant>>,
@@ -91,6 +93,7 @@ impl RtmfpCarrier {
             poked: Cell::new(false),
             is_touched: Cell::new(false),
             is_held: Cell::new(false),
+            is_unacknowledged: Cell::new(false),
             armed: Cell::new(None),
             deadline: Cell::new(None),
             received_at: Cell::new(Instant::now()),
@@ -110,10 +113,11 @@ impl RtmfpCarrier {
         self.id
     }
 
-    /// Takes one datagram of this session.
+    /// Takes one datagram of this session, which may have waited for so long.
     pub(super) fn take(
         &self,
         now: Instant,
+        waited: Duration,
         from: SocketAddr,
         own: Option<IpAddr>,
         datagram: &mut [u8],
@@ -121,7 +125,7 @@ impl RtmfpCarrier {
         self.own.set(own);
         self.received_at.set(now);
         self.received.set(self.received.get() + datagram.len() as u64);
-        self.connection.borrow_mut().handle_packet(now, from, datagram);
+        self.connection.borrow_mut().handle_late_packet(now, waited, from, datagram);
     }
 
     /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do;
@@ -147,6 +151,12 @@ impl RtmfpCarrier {
     pub(super) fn set_held(&self, is_held: bool) {
         if self.is_held.replace(is_held) != is_held {
             self.hub.count_held(is_held);
+        }
+    }
+
+    pub(super) fn set_unacknowledged(&self, is_unacknowledged: bool) {
+        if self.is_unacknowledged.replace(is_unacknowledged) != is_unacknowledged {
+            self.hub.count_unacknowledged(is_unacknowledged);
         }
     }
 
@@ -330,6 +340,7 @@ impl Carrier for RtmfpCarrier {
         connection.session_mut().swap_buffer(&mut buffer);
         self.hub.buffer.replace(buffer);
         self.set_held(connection.session().is_held());
+        self.set_unacknowledged(connection.session().is_unacknowledged());
         drop(connection);
         match self.deadline.get() {
             Some(at) if self.armed.get().is_none_or(|armed| at < armed) => {

@@ -11,6 +11,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -29,11 +30,19 @@ use crate::udp::{BATCH_SIZE, ReceiveBuffers, Udp};
 /// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
 const BATCHES_PER_TURN: usize = 8;
 
-/// After a turn that brought nothing but acknowledgements, which nothing waited for, the next one
-/// comes no earlier. A message to many viewers is acknowledged by one after another: each on its own
-/// would cost a wake-up of the thread, which is more than to send the message. The clock of the
-/// event loop makes one to two milliseconds of it.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Sessions that owe acknowledgements, from which on the hub waits for all of them together, unless a
+/// session cannot send before: it reads them after the next frame, or after [`PATIENCE`]. Many
+/// viewers acknowledge a message one after another, and each on its own would cost a wake-up of the
+/// thread, which is more than to send the message.
+const MANY: usize = 8;
+
+/// See [`MANY`].
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How often other tasks run before what a turn has to send leaves, if the turn brought events: as
+/// many as a frame passes from its publisher to its viewers on this thread, and one or two to spare.
+/// Its acknowledgement leaves with it then, instead of waking the publisher in between.
+const HOPS: usize = 6;
 
 /// After the socket could not be read.
 const RETRY: Duration = Duration::from_millis(100);
@@ -44,34 +53,70 @@ const MAX_STRANGER: usize = 8 << 10;
 
 pub(crate) struct RtmfpHub {
     pub(super) udp: Udp,
+    /// Brings small datagrams, mostly acknowledgements.
+    small: Option<Udp>,
     strangers: Outbox<Strangers>,
     services: Arc<Services>,
     pub(super) endpoint: Recipient<ToEndpoint>,
     pub(super) metrics: Arc<Metrics>,
     sessions: RefCell<HashMap<SessionId, Rc<RtmfpCarrier>>>,
-    deadlines: RefCell<BinaryHeap<Reverse<(Instant, SessionId)>>>,
+    deadlines: RefCell<BinaryHeap<Reverse<Deadline>>>,
     /// What the timer waits for.
     sleeping_until: Cell<Option<Instant>>,
     earlier: Notify,
     /// Sessions that wait for acknowledgements to send more.
     held: Cell<usize>,
-    /// The next turn waits for [`PAUSE`].
-    pauses: Cell<bool>,
+    /// Sessions whose far ends have not acknowledged everything.
+    unacknowledged: Cell<usize>,
+    /// Whether the reader waits, and if so, with patience.
+    waits: Cell<Option<bool>>,
+    was_patient: Cell<bool>,
+    /// Tells the reader that its patience is wanted, or no longer.
+    changed: Notify,
+    /// When small datagrams were read last.
+    small_read: Cell<Instant>,
+    buffers: RefCell<ReceiveBuffers>,
     /// Within a turn: datagrams leave together at its end.
     in_turn: Cell<bool>,
     /// Where all sessions build their datagrams, one after the other.
     pub(super) buffer: RefCell<PacketBuffer>,
 }
 
+/// When a session wants to be woken.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline {
+    /// The timer rings no later.
+    latest: Instant,
+    /// From here on any turn will do.
+    at: Instant,
+    session: SessionId,
+}
+
+impl Deadline {
+    /// Of the time that a deadline is away it may be late by this part, and by no more than
+    /// [`MAX_SLACK`](Self::MAX_SLACK): sessions whose alarms lie close together are woken together,
+    /// and those that are sent to all the time in the turns that send. A timer of their own for each
+    /// would wake the thread more often than the frames do.
+    const SLACK: u32 = 8;
+    const MAX_SLACK: Duration = Duration::from_millis(25);
+
+    fn new(at: Instant, now: Instant, session: SessionId) -> Self {
+        let slack = at.saturating_duration_since(now) / Self::SLACK;
+        Self { latest: at + slack.min(Self::MAX_SLACK), at, session }
+    }
+}
+
 impl RtmfpHub {
     pub(crate) fn new(
         udp: Udp,
+        small: Option<Udp>,
         endpoint: Recipient<ToEndpoint>,
         strangers: Outbox<Strangers>,
         services: &Arc<Services>,
     ) -> Rc<Self> {
         let hub = Rc::new(Self {
             udp,
+            small,
             strangers,
             services: services.clone(),
             endpoint,
@@ -81,7 +126,12 @@ impl RtmfpHub {
             sleeping_until: Cell::new(None),
             earlier: Notify::new(),
             held: Cell::new(0),
-            pauses: Cell::new(false),
+            unacknowledged: Cell::new(0),
+            waits: Cell::new(None),
+            was_patient: Cell::new(false),
+            changed: Notify::new(),
+            small_read: Cell::new(Instant::now()),
+            buffers: RefCell::new(ReceiveBuffers::new()),
             in_turn: Cell::new(false),
             buffer: RefCell::default(),
         });
@@ -93,71 +143,120 @@ impl RtmfpHub {
         });
         let reader = hub.clone();
         actix_rt::spawn(async move {
-            let mut buffers = ReceiveBuffers::new();
             loop {
-                reader.read(&mut buffers).await;
+                reader.read().await;
             }
         });
         hub
     }
 
     /// Waits until there is something to read, then runs a turn.
-    async fn read(&self, buffers: &mut ReceiveBuffers) {
-        if self.pauses.take() {
-            tokio::time::sleep(PAUSE).await;
-        } else if let Err(error) = self.udp.readable().await {
-            warn!(%error, "RTMFP port");
-            tokio::time::sleep(RETRY).await;
+    async fn read(&self) {
+        let is_patient = self.is_patient();
+        self.waits.set(Some(is_patient));
+        if !self.was_patient.replace(is_patient) {
+            // Until now what came was read at once.
+            self.small_read.set(Instant::now());
         }
-        self.receive(buffers);
+        let small = async {
+            match &self.small {
+                Some(_) if is_patient => {
+                    tokio::time::sleep_until((self.small_read.get() + PATIENCE).into()).await;
+                    Ok(())
+                }
+                Some(small) => small.readable().await,
+                None => std::future::pending().await,
+            }
+        };
+        let readable = tokio::select! {
+            biased;
+            readable = self.udp.readable() => readable.map(|()| true),
+            readable = small => readable.map(|()| false),
+            () = self.changed.notified() => return,
+        };
+        self.waits.set(None);
+        match readable {
+            Ok(true) => {
+                let outer = self.in_turn.replace(true);
+                if self.receive(&self.udp, Duration::ZERO) {
+                    for _ in 0..HOPS {
+                        hop().await;
+                    }
+                }
+                self.end_turn(outer);
+            }
+            Ok(false) if is_patient && self.small_read.get().elapsed() < PATIENCE => return,
+            Ok(false) => {}
+            Err(error) => {
+                warn!(%error, "RTMFP port");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        self.receive_small(is_patient);
     }
 
-    fn receive(&self, buffers: &mut ReceiveBuffers) {
+    /// Whether small datagrams are read late.
+    fn is_patient(&self) -> bool {
+        self.small.is_some() && self.unacknowledged.get() >= MANY && self.held.get() == 0
+    }
+
+    /// Reads the small datagrams that are there, and which have waited if the hub was patient.
+    fn receive_small(&self, was_patient: bool) {
+        if let Some(small) = &self.small {
+            let now = Instant::now();
+            let waited = now - self.small_read.replace(now);
+            self.turn(|| {
+                self.receive(small, if was_patient { waited } else { Duration::ZERO });
+            });
+        }
+    }
+
+    /// Reads what there is, of which nothing has waited longer than `waited`; whether it brought
+    /// events.
+    fn receive(&self, udp: &Udp, waited: Duration) -> bool {
+        let mut buffers = self.buffers.borrow_mut();
         let now = Instant::now();
         let mut strangers = Datagrams::default();
         let mut touched: Vec<Rc<RtmfpCarrier>> = Vec::new();
         let mut count = 0;
         let mut brought_events = false;
-        self.turn(|| {
-            for _ in 0..BATCHES_PER_TURN {
-                let ahead = |datagrams: &mut dyn Iterator<Item = &[u8]>| self.look_ahead(datagrams);
-                let received = self.udp.receive(buffers, ahead, |from, own, datagram| {
-                    count += 1;
-                    if self.services.blacklist.blocks(from.ip()) {
-                        return;
-                    }
-                    let session = session_of(datagram);
-                    match session.and_then(|id| self.find(id)) {
-                        Some(carrier) => {
-                            carrier.take(now, from, own, datagram);
-                            if !carrier.is_touched.replace(true) {
-                                touched.push(carrier);
-                            }
+        for _ in 0..BATCHES_PER_TURN {
+            let ahead = |datagrams: &mut dyn Iterator<Item = &[u8]>| self.look_ahead(datagrams);
+            let received = udp.receive(&mut buffers, ahead, |from, own, datagram| {
+                count += 1;
+                if self.services.blacklist.blocks(from.ip()) {
+                    return;
+                }
+                let session = session_of(datagram);
+                match session.and_then(|id| self.find(id)) {
+                    Some(carrier) => {
+                        carrier.take(now, waited, from, own, datagram);
+                        if !carrier.is_touched.replace(true) {
+                            touched.push(carrier);
                         }
-                        None if datagram.len() > MAX_STRANGER => {
-                            self.metrics.rtmfp.datagrams_dropped.fetch_add(1, Relaxed);
-                        }
-                        None => strangers.push(session, from, own, datagram),
                     }
-                });
-                match received {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        warn!(%error, "cannot receive");
-                        break;
+                    None if datagram.len() > MAX_STRANGER => {
+                        self.metrics.rtmfp.datagrams_dropped.fetch_add(1, Relaxed);
                     }
+                    None => strangers.push(session, from, own, datagram),
+                }
+            });
+            match received {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!(%error, "cannot receive");
+                    break;
                 }
             }
-            for carrier in touched.drain(..) {
-                carrier.is_touched.set(false);
-                brought_events |= carrier.after_input();
-            }
-        });
+        }
+        for carrier in touched.drain(..) {
+            carrier.is_touched.set(false);
+            brought_events |= carrier.after_input();
+        }
         self.metrics.rtmfp.datagrams_in.fetch_add(count, Relaxed);
-        let is_quiet = count > 0 && !brought_events && strangers.items.is_empty();
-        self.pauses.set(is_quiet && self.held.get() == 0);
         self.hand_over(strangers);
+        brought_events
     }
 
     /// Fetches the memory of the sessions that datagrams are for.
@@ -186,9 +285,16 @@ impl RtmfpHub {
         self.held.set(if is_held { held + 1 } else { held.saturating_sub(1) });
     }
 
+    /// A session begins or ceases to have something unacknowledged.
+    pub(super) fn count_unacknowledged(&self, is_unacknowledged: bool) {
+        let count = self.unacknowledged.get();
+        let next = if is_unacknowledged { count + 1 } else { count.saturating_sub(1) };
+        self.unacknowledged.set(next);
+    }
+
     /// Sleeps to the next deadline, or to an earlier one that came up meanwhile.
     async fn keep_time(&self) {
-        let next = self.deadlines.borrow().peek().map(|Reverse((at, _))| *at);
+        let next = self.deadlines.borrow().peek().map(|Reverse(deadline)| deadline.latest);
         self.sleeping_until.set(next);
         let sleep = async {
             match next {
@@ -197,36 +303,47 @@ impl RtmfpHub {
             }
         };
         tokio::select! {
-            () = sleep => self.on_deadlines(),
+            () = sleep => self.turn(|| self.on_deadlines()),
             () = self.earlier.notified() => {}
         }
     }
 
+    /// Wakes the sessions whose time has come.
     fn on_deadlines(&self) {
         let now = Instant::now();
-        self.turn(|| {
-            loop {
-                let due = {
-                    let mut deadlines = self.deadlines.borrow_mut();
-                    match deadlines.peek() {
-                        Some(Reverse((at, _))) if *at <= now => deadlines.pop(),
-                        _ => None,
-                    }
-                };
-                let Some(Reverse((at, id))) = due else { break };
-                if let Some(carrier) = self.find(id) {
-                    carrier.on_deadline(at, now);
+        loop {
+            let due = {
+                let mut deadlines = self.deadlines.borrow_mut();
+                match deadlines.peek() {
+                    Some(Reverse(deadline)) if deadline.at <= now => deadlines.pop(),
+                    _ => None,
                 }
+            };
+            let Some(Reverse(Deadline { at, session, .. })) = due else { break };
+            if let Some(carrier) = self.find(session) {
+                carrier.on_deadline(at, now);
             }
-        });
+        }
     }
 
-    /// Wakes `id` at `at`; the carrier asks only for times earlier than those it asked for before.
-    pub(super) fn wake(&self, at: Instant, id: SessionId) {
-        self.deadlines.borrow_mut().push(Reverse((at, id)));
-        if self.sleeping_until.get().is_none_or(|until| at < until) {
-            self.sleeping_until.set(Some(at));
+    /// Wakes `session` at `at` or a little later; the carrier asks only for times earlier than those
+    /// it asked for before.
+    pub(super) fn wake(&self, at: Instant, session: SessionId) {
+        let deadline = Deadline::new(at, Instant::now(), session);
+        let latest = deadline.latest;
+        self.deadlines.borrow_mut().push(Reverse(deadline));
+        if self.sleeping_until.get().is_none_or(|until| latest < until) {
+            self.sleeping_until.set(Some(latest));
             self.earlier.notify_one();
+        }
+    }
+
+    /// Runs a turn that sends media to viewers.
+    pub(crate) fn deliver(&self, run: impl FnOnce()) {
+        self.turn(run);
+        // Within a turn of the reader, that does it.
+        if !self.in_turn.get() && self.is_patient() {
+            self.receive_small(true);
         }
     }
 
@@ -234,9 +351,18 @@ impl RtmfpHub {
     pub(crate) fn turn(&self, run: impl FnOnce()) {
         let outer = self.in_turn.replace(true);
         run();
-        self.in_turn.set(outer);
+        self.end_turn(outer);
+    }
+
+    /// Ends a turn that is not part of an `outer` one.
+    fn end_turn(&self, outer: bool) {
         if !outer {
+            self.on_deadlines();
+            self.in_turn.set(false);
             self.flush();
+            if self.waits.get().is_some_and(|is_patient| is_patient != self.is_patient()) {
+                self.changed.notify_one();
+            }
         }
     }
 
@@ -264,6 +390,7 @@ impl RtmfpHub {
         let removed = self.sessions.borrow_mut().remove(&id);
         if let Some(carrier) = removed {
             carrier.set_held(false);
+            carrier.set_unacknowledged(false);
             self.metrics.rtmfp.sessions.fetch_sub(1, Relaxed);
             self.endpoint.do_send(ToEndpoint::Ended(id));
         }
@@ -279,7 +406,7 @@ impl RtmfpHub {
         self.turn(|| {
             datagrams.each(|item, datagram| {
                 let Some(carrier) = item.session.and_then(|id| self.find(id)) else { return };
-                carrier.take(now, item.from, item.own, datagram);
+                carrier.take(now, Duration::ZERO, item.from, item.own, datagram);
                 carrier.after_input();
             });
         });
@@ -296,4 +423,18 @@ impl RtmfpHub {
             SessionOrder::Replaced => carrier.replaced(),
         });
     }
+}
+
+/// Lets the tasks run that are ready now.
+async fn hop() {
+    let mut is_first = true;
+    std::future::poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            // Not tokio's `yield_now`, which waits for the event loop too.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }

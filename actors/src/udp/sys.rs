@@ -12,36 +12,63 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use ramona_rtmfp::SessionId;
 use socket2::SockAddr;
 
 /// Room for the control messages of one address: the source address and the segment size take 64.
 const CONTROL: usize = 72;
 
+/// How long a datagram of a session is that counts as small, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Small {
+    /// With a checksum.
+    pub(crate) plain: u32,
+    /// With a tag of up to 16 bytes, by [`SessionId::AUTHENTICATED`].
+    pub(crate) authenticated: u32,
+}
+
 /// Makes the kernel give a datagram to the socket whose index, in the order in which they were
-/// bound, is the remainder of its session ID. Datagrams outside sessions, of ID 0, are spread by
-/// their source.
-pub(super) fn steer(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
-    // An answer that is no socket's index makes the kernel use the hash of both addresses.
-    const BY_SOURCE: u32 = u32::MAX;
+/// bound, is the remainder of its session ID by `readers`; as many sockets behind those get the small
+/// ones. Datagrams outside sessions, of ID 0, are spread by their second word, which is enciphered.
+pub(super) fn steer(socket: BorrowedFd<'_>, readers: u32, small: Small) -> io::Result<()> {
+    const SCRATCH: u32 = 0;
+    const ID: u32 = 1;
     let step =
         |code: u32, operand: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k: operand };
+    // Jumps count from the step behind them.
+    let unless =
+        |code: u32, operand: u32, skip: u8| libc::sock_filter { jf: skip, ..step(code, operand) };
     let load = |at: u32| step(LOAD_WORD, at);
     // The ID is the first word, unscrambled with the two after it. A datagram that ends before them
     // goes to the first socket.
     let mut program = [
         load(0),
-        step(STORE, 0),
+        step(STORE, SCRATCH),
         load(4),
-        step(RECALL, 0),
+        step(RECALL_BESIDE, SCRATCH),
         step(EXCLUSIVE_OR, 0),
-        step(STORE, 0),
+        step(STORE, SCRATCH),
         load(8),
-        step(RECALL, 0),
+        step(RECALL_BESIDE, SCRATCH),
         step(EXCLUSIVE_OR, 0),
-        libc::sock_filter { jf: 1, ..step(JUMP_IF_EQUAL, 0) },
-        step(ANSWER, BY_SOURCE),
-        step(REMAINDER, sockets),
-        step(ANSWER_ACCUMULATOR, 0),
+        step(STORE, ID),
+        unless(JUMP_IF_EQUAL, 0, 3),
+        load(4),
+        step(REMAINDER, readers),
+        step(ANSWER, 0),
+        unless(JUMP_IF_ANY_BIT, SessionId::AUTHENTICATED, 3),
+        step(LOAD_LENGTH, 0),
+        unless(JUMP_IF_GREATER, small.authenticated, 6),
+        step(JUMP, 2),
+        step(LOAD_LENGTH, 0),
+        unless(JUMP_IF_GREATER, small.plain, 3),
+        step(RECALL, ID),
+        step(REMAINDER, readers),
+        step(ANSWER, 0),
+        step(RECALL, ID),
+        step(REMAINDER, readers),
+        step(ADD, readers),
+        step(ANSWER, 0),
     ];
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: `filter` points to `len` steps; the kernel copies them before the call returns, and
@@ -58,15 +85,20 @@ pub(super) fn steer(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Steps of a filter's program: an accumulator, a second register and words of memory.
+/// Steps of a filter's program: an accumulator, a register beside it and words of memory.
 const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const LOAD_LENGTH: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_LEN;
 const STORE: u32 = libc::BPF_ST;
-const RECALL: u32 = libc::BPF_LDX | libc::BPF_MEM;
+const RECALL: u32 = libc::BPF_LD | libc::BPF_MEM;
+const RECALL_BESIDE: u32 = libc::BPF_LDX | libc::BPF_MEM;
 const EXCLUSIVE_OR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
 const REMAINDER: u32 = libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K;
+const ADD: u32 = libc::BPF_ALU | libc::BPF_ADD | libc::BPF_K;
+const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
 const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
-const ANSWER_ACCUMULATOR: u32 = libc::BPF_RET | libc::BPF_A;
+const JUMP_IF_GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const JUMP_IF_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const ANSWER: u32 = libc::BPF_RET | libc::BPF_A;
 
 /// Datagrams for one address.
 #[derive(Clone, Copy, Debug)]

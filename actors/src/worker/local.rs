@@ -149,7 +149,7 @@ impl Local {
             }
         };
         match self.rtmfp() {
-            Some(hub) => hub.turn(deliver),
+            Some(hub) => hub.deliver(deliver),
             None => deliver(),
         }
         sent

@@ -371,17 +371,21 @@ impl Endpoint {
         }
     }
 
-    /// An ID that no session and no opening has, of the group that is to grow.
-    fn fresh_session_id(&mut self) -> SessionId {
+    /// An ID that no session and no opening has, of the group that is to grow, with
+    /// [`SessionId::AUTHENTICATED`] as asked.
+    fn fresh_session_id(&mut self, is_authenticated: bool) -> SessionId {
+        let bit = if is_authenticated { SessionId::AUTHENTICATED } else { 0 };
         let groups = self.config.groups.max(1);
         let group = self.table.next_group(groups);
         loop {
-            let random = self.entropy.u32();
+            let random = self.entropy.u32() & !SessionId::AUTHENTICATED | bit;
             let Some(id) = (random - random % groups).checked_add(group).map(SessionId) else {
                 continue;
             };
             let opening = self.openings.iter().any(|o| o.session_id() == id);
-            if id.0 != 0 && !opening && !self.table.contains(id) {
+            // The group may have changed the bit.
+            let fits = id.0 & SessionId::AUTHENTICATED == bit;
+            if fits && id.0 != 0 && !opening && !self.table.contains(id) {
                 return id;
             }
         }

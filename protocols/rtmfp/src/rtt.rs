@@ -39,8 +39,10 @@ impl Default for Rtt {
 }
 
 impl Rtt {
-    /// Takes an echoed timestamp that arrived at tick `now`. Repeated and future ones count not.
-    pub(crate) fn echoed(&mut self, now: u16, echo: u16) {
+    /// Takes an echoed timestamp that arrived at tick `now`, or up to `waited` ticks before.
+    /// Repeated and future ones count not. Of the times that it may have taken, the one nearest to
+    /// the smoothed round trip is taken, the longest for a first sample.
+    pub(crate) fn echoed(&mut self, now: u16, waited: u16, echo: u16) {
         if self.last_echo == Some(echo) {
             return;
         }
@@ -49,7 +51,9 @@ impl Rtt {
         if ticks > i16::MAX as u16 {
             return;
         }
-        let rtt = Duration::from_millis(u64::from(ticks) * TICK_MS);
+        let time = |ticks: u16| Duration::from_millis(u64::from(ticks) * TICK_MS);
+        let (shortest, longest) = (time(ticks.saturating_sub(waited)), time(ticks));
+        let rtt = self.srtt.map_or(longest, |srtt| srtt.clamp(shortest, longest));
         let srtt = match self.srtt {
             None => {
                 self.rttvar = rtt / 2;
@@ -98,9 +102,9 @@ mod tests {
     fn rtmfp_069_samples_follow_the_formulas() {
         let mut rtt = Rtt::default();
         assert_eq!((rtt.srtt(), rtt.erto()), (None, ms(3000)));
-        rtt.echoed(125, 100);
+        rtt.echoed(125, 0, 100);
         assert_eq!((rtt.srtt(), rtt.rttvar, rtt.mrto), (Some(ms(100)), ms(50), ms(500)));
-        rtt.echoed(155, 110);
+        rtt.echoed(155, 0, 110);
         // RTTVAR = (150 + 80) / 4, SRTT = (700 + 180) / 8.
         assert_eq!((rtt.srtt(), rtt.rttvar), (Some(ms(110)), Duration::from_micros(57_500)));
         assert_eq!(rtt.erto(), ms(110 + 230 + 200));
@@ -109,20 +113,38 @@ mod tests {
     #[test]
     fn a_short_path_has_the_smallest_timeout() {
         let mut rtt = Rtt::default();
-        rtt.echoed(1, 1);
+        rtt.echoed(1, 0, 1);
         assert_eq!((rtt.srtt(), rtt.erto()), (Some(ms(0)), ms(250)));
     }
 
     #[test]
     fn repeated_and_future_echoes_are_ignored() {
         let mut rtt = Rtt::default();
-        rtt.echoed(100, 90);
+        rtt.echoed(100, 0, 90);
         let erto = rtt.erto();
-        rtt.echoed(500, 90);
-        rtt.echoed(500, 501);
+        rtt.echoed(500, 0, 90);
+        rtt.echoed(500, 0, 501);
         assert_eq!((rtt.srtt(), rtt.erto()), (Some(ms(40)), erto));
-        rtt.echoed(3, 65_533);
+        rtt.echoed(3, 0, 65_533);
         assert_ne!(rtt.erto(), erto, "ticks wrap");
+    }
+
+    #[test]
+    fn a_packet_that_waited_to_be_read_makes_the_round_trip_no_longer() {
+        let mut rtt = Rtt::default();
+        rtt.echoed(110, 5, 100);
+        assert_eq!(rtt.srtt(), Some(ms(40)), "the first sample has nothing to compare with");
+        let mut now = 110;
+        for _ in 0..50 {
+            now += 100;
+            // It took between 20 and 40 ms, and later between 60 and 80.
+            rtt.echoed(now, 5, now - 10);
+        }
+        assert_eq!(rtt.srtt(), Some(ms(40)));
+        rtt.echoed(now + 100, 5, now + 100 - 20);
+        assert_eq!(rtt.srtt(), Some((ms(40) * 7 + ms(60)) / 8));
+        rtt.echoed(now + 200, 0, now + 200 - 1);
+        assert!(rtt.srtt() < Some(ms(40)));
     }
 
     #[test]
@@ -136,7 +158,7 @@ mod tests {
             last = rtt.erto();
         }
         assert_eq!(rtt.erto(), MAX_ERTO);
-        rtt.echoed(100, 0);
+        rtt.echoed(100, 0, 0);
         assert_eq!(rtt.erto(), ms(400 + 800 + 200));
     }
 }

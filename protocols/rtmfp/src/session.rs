@@ -47,6 +47,13 @@ use transmit::Control;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u32);
 
+impl SessionId {
+    /// Set in IDs that an [`Endpoint`](crate::Endpoint) gives as responder to sessions whose far ends
+    /// authenticate their packets, clear in all others that it gives: who routes datagrams knows by
+    /// it how long a tag they carry at least.
+    pub const AUTHENTICATED: u32 = 1 << 31;
+}
+
 /// Which end opened the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -247,6 +254,11 @@ impl Session {
     /// Whether something that could be sent waits for acknowledgements of what was.
     pub fn is_held(&self) -> bool {
         self.is_held
+    }
+
+    /// Whether the far end has not acknowledged everything that was sent to it.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.outstanding > 0
     }
 
     /// Smoothed round trip time, once there is a sample.

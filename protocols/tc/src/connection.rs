@@ -19,7 +19,7 @@ pub use event::{ConnectionStats, Event, GroupJoin, Output, Writer};
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ramona_rtmfp::{Address, RecvFlowId, SendFlowId, Session};
@@ -103,9 +103,21 @@ impl Connection {
     /// Takes one datagram, which is decrypted in place. One that is not valid is dropped and
     /// counted by the session.
     pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.handle_late_packet(now, Duration::ZERO, from, datagram);
+    }
+
+    /// Takes one datagram that may have waited for so long to be read (see
+    /// [`Session::handle_late_packet`]).
+    pub fn handle_late_packet(
+        &mut self,
+        now: Instant,
+        waited: Duration,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) {
         self.now = self.now.max(now);
         // The error is in the session's counters, and nothing is answered to it.
-        let _ = self.session.handle_packet(self.now, from, datagram);
+        let _ = self.session.handle_late_packet(self.now, waited, from, datagram);
     }
 
     /// To be called at the time given by [`Output::Timeout`].

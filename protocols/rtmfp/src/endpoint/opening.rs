@@ -140,7 +140,7 @@ impl Endpoint {
         }
         self.next_opening += 1;
         let id = OpenId(self.next_opening);
-        let near_id = self.fresh_session_id();
+        let near_id = self.fresh_session_id(false);
         let mut candidates: Vec<(SocketAddr, Repeat)> = Vec::new();
         for address in addresses.iter().copied().map(canonical).take(MAX_CANDIDATES) {
             if candidates.iter().all(|(known, _)| *known != address) {

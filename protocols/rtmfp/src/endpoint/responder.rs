@@ -226,7 +226,7 @@ impl Endpoint {
             self.table.remove(old);
             self.events.push_back(EndpointEvent::SessionReplaced { session: old });
         }
-        let near_id = self.fresh_session_id();
+        let near_id = self.fresh_session_id(agreed.negotiation.receive_mac.is_some());
         let component = agreed.near_component;
         let datagram = self.seal_startup(keying.initiator, |out| {
             let keying = ResponderKeying {

@@ -1,7 +1,7 @@
 //! Datagrams of the far end.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::address::canonical;
 use crate::chunk::{Ack, Chunks, ForwardedHello, UserData, decode_exception, decode_probe, kind};
 use crate::congestion::Circumstances;
 use crate::flow::{RecvFlow, RecvFlowId, RecvState, SendFlow, SendFlowId};
-use crate::packet::Header;
+use crate::packet::{Header, TICK_MS};
 use crate::session::config::{
     ACK_DELAY, ECHO_LIFETIME, MAX_BUFFERED, MAX_KNOWN_RECV_FLOWS, PENDING_CAPACITY,
 };
@@ -35,15 +35,35 @@ impl Session {
         from: SocketAddr,
         datagram: &mut [u8],
     ) -> Result<(), PacketError> {
+        self.handle_late_packet(now, Duration::ZERO, from, datagram)
+    }
+
+    /// Takes one datagram that may have waited for so long to be read: the round trip does not count
+    /// it.
+    ///
+    /// # Errors
+    /// As [`handle_packet`](Self::handle_packet).
+    pub fn handle_late_packet(
+        &mut self,
+        now: Instant,
+        waited: Duration,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<(), PacketError> {
         self.now = self.now.max(now);
-        let result = self.take(canonical(from), datagram);
+        let result = self.take(waited, canonical(from), datagram);
         if result.is_err() {
             self.stats.packets_dropped += 1;
         }
         result
     }
 
-    fn take(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Result<(), PacketError> {
+    fn take(
+        &mut self,
+        waited: Duration,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<(), PacketError> {
         if self.is_closed() {
             return Err(PacketError::Closed);
         }
@@ -64,13 +84,13 @@ impl Session {
             self.keepalive.confirmed = true;
             self.events.push_back(Event::Confirmed);
         }
-        self.take_header(&header);
+        self.take_header(&header, waited);
         self.take_chunks(from, chunks);
         self.check_address(from);
         Ok(())
     }
 
-    fn take_header(&mut self, header: &Header) {
+    fn take_header(&mut self, header: &Header, waited: Duration) {
         let now = self.now;
         if let Some(timestamp) = header.timestamp {
             let repeated = self.echo.is_some_and(|(last, at)| {
@@ -81,7 +101,8 @@ impl Session {
             }
         }
         if let Some(echo) = header.timestamp_echo {
-            self.rtt.echoed(self.ticks(), echo);
+            let waited = waited.as_millis() as u64 / TICK_MS;
+            self.rtt.echoed(self.ticks(), waited.min(u64::from(u16::MAX)) as u16, echo);
         }
         if header.time_critical {
             self.time_critical.note_received(now, self.near_id.0);

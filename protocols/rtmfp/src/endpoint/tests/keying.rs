@@ -229,6 +229,7 @@ fn rtmfp_016_every_combination_of_policies_that_can_agree_does() {
                 let (id, _) = net.hosts[s].opened[0];
                 let strict = client == Policy::STRICT || server == Policy::STRICT;
                 assert_eq!(net.session(s, id).is_authenticated(), strict);
+                assert_eq!(id.0 & SessionId::AUTHENTICATED != 0, strict, "the ID says so");
                 assert_eq!(net.hosts[s].events[0], (id, Event::Confirmed));
             }
         }
