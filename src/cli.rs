@@ -95,7 +95,8 @@ impl Cli {
             let name = match argument {
                 Arg::Short('h') => "help".to_owned(),
                 Arg::Short('V') => "version".to_owned(),
-                Arg::Short(letter) => return Err(format!("unknown option -{letter}")),
+                // An option of scripts, as an unknown long one is.
+                Arg::Short(letter) => letter.to_string(),
                 Arg::Value(word) if word == "check" && cli.command == Command::Run => {
                     cli.command = Command::Check;
                     continue;
