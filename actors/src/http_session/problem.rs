@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use ramona_http::error_page;
+use actix_web::http::{StatusCode, header};
+use ramona_http::{ALLOWED_METHODS, error_page};
 
 /// A refusal with its status and its text for the visitor.
 #[derive(Clone, Debug)]
@@ -31,8 +31,12 @@ impl Problem {
     /// The page; the connection ends with it.
     pub(crate) fn page(&self) -> HttpResponse {
         let title = self.status.to_string();
-        HttpResponse::build(self.status)
-            .content_type("text/html; charset=utf-8")
+        let mut page = HttpResponse::build(self.status);
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            // RFC 9110 §15.5.6.
+            page.insert_header((header::ALLOW, ALLOWED_METHODS));
+        }
+        page.content_type("text/html; charset=utf-8")
             .force_close()
             .body(error_page(&title, &self.text()))
     }
