@@ -42,11 +42,11 @@ local function insert(t, ...)
 	local place, value = ...
 	local s = alive(t, "insert")
 	if not s then return end
-	local last = #listed(t, "insert")
 	if n == 1 then
-		t[last + 1] = place
+		t[R.data_border(s) + 1] = place
 		return
 	end
+	local last = #listed(t, "insert")
 	place = integer(place, 2, "insert")
 	if place >= 1 and place <= last then
 		R.data_insert(s, place, value)
