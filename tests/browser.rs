@@ -32,7 +32,7 @@ async fn a_page_and_rtmp_and_rtmfp_clients_share_one_application_and_watch_what_
     let peer = RtmfpClient::connect(node.rtmfp(), "meeting").await;
     let browser = Browser::start();
     let page = browser.open(&format!("http://{}/meeting/", node.http())).await;
-    page.until("document.title == 'meeting' && window.mpegts").await;
+    page.until("document.title == 'meeting' && document.readyState == 'complete'").await;
 
     // The same function over each of the page's ways.
     let own = |protocol| format!(r#"["hello Ann","{protocol}","/meeting"]"#);
@@ -70,7 +70,7 @@ async fn a_page_and_rtmp_and_rtmfp_clients_share_one_application_and_watch_what_
     eval(&page, "document.cookie = 'colour=blue; path=/'").await;
     assert_eq!(eval(&page, "overJson('visit')").await, r#"[2,"blue"]"#);
     page.go(&format!("http://{}/meeting/?again", node.http())).await;
-    page.until("location.search == '?again' && window.mpegts").await;
+    page.until("location.search == '?again' && document.readyState == 'complete'").await;
     assert_eq!(eval(&page, "overWebSocket('visit')").await, r#"[3,"blue"]"#);
 
     // A file with the script's values in it.
