@@ -1,7 +1,7 @@
 //! A UDP socket that reads and writes in batches.
 //!
-//! Several threads share one port: each worker has a socket of its own, and the kernel gives it the
-//! datagrams of its sessions. Who reads has the socket in its event loop, only to read and
+//! Several threads share one port: each worker has two sockets of its own, and the kernel gives them
+//! the datagrams of its sessions, small ones apart ([`SMALL`]). Who reads has the socket in its event loop, only to read and
 //! only while it waits: a socket that is always there wakes its thread for each datagram, also while
 //! that does something else, and once more for each that has left.
 

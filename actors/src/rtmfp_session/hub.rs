@@ -1,9 +1,10 @@
-//! The RTMFP sessions of one arbiter: their socket, who gets which datagram, one timer for all of
+//! The RTMFP sessions of one arbiter: their sockets, who gets which datagram, one timer for all of
 //! them.
 //!
 //! A datagram is given to its session's machine at once, and what the machine answers leaves in
 //! the same turn; the session's actor is only woken for events. Deadlines change with nearly every
 //! packet, so they stand in one heap and are looked at when they come, not kept as timers.
+//! Acknowledgements of many sessions are read together ([`MANY`]).
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
