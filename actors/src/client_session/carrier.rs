@@ -83,6 +83,8 @@ pub(crate) trait Carrier: Unpin + 'static {
     const MEDIA: Protocol;
     /// What a script's writer writes.
     const FORMAT: Format;
+    /// Whether messages of one write share datagrams (WRI-05).
+    const PACKS: bool = false;
 
     /// The span of a session's log lines.
     fn span(client: ClientId, peer: SocketAddr) -> Span;

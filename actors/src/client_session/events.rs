@@ -149,7 +149,11 @@ impl<C: Carrier> ClientSession<C> {
         let session = ctx.address().recipient();
         let bytes = info.properties.len() + info.args.len() + 1_024;
         self.state = State::Asked;
-        self.tell_script(ToScript::Connect { info: Box::new(info), session }, bytes, ctx);
+        self.tell_script(
+            ToScript::Connect { info: Box::new(info), session, packs: C::PACKS },
+            bytes,
+            ctx,
+        );
     }
 
     fn on_publish(&mut self, stream: StreamId, name: Bytes, query: Bytes, ctx: &mut Context<Self>) {

@@ -177,7 +177,8 @@ async fn play(
     };
     let decision = connection.live().connecting();
     let bytes = info.properties.len() + 1_024;
-    let message = ToScript::Connect { info: Box::new(info), session: session.clone() };
+    let message =
+        ToScript::Connect { info: Box::new(info), session: session.clone(), packs: false };
     let Offer::Accepted = script.offer(message, bytes) else {
         return Err(refused_with(StatusCode::SERVICE_UNAVAILABLE, "the script is too busy"));
     };

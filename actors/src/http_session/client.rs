@@ -179,7 +179,7 @@ impl Connection {
         };
         let Some(session) = self.session() else { return Err(Unanswered::Gone) };
         *self.client.borrow_mut() = Some(client.clone());
-        let ask = |_| ToScript::Connect { info: Box::new(info), session };
+        let ask = |_| ToScript::Connect { info: Box::new(info), session, packs: false };
         match self.ask(ask).await? {
             Reply::Connected(Ok(())) => Ok(client),
             Reply::Connected(Err(refusal)) => Err(Unanswered::Refused(refusal)),

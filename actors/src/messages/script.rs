@@ -25,6 +25,8 @@ pub enum ToScript {
         info: Box<ClientInfo>,
         /// Where the decision and later writes go.
         session: Recipient<ToSession>,
+        /// Messages of one write share datagrams (WRI-05).
+        packs: bool,
     },
     /// EVT-04, also for a client that left before the decision; ignored when it was refused.
     Disconnect(ClientId),

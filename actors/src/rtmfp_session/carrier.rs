@@ -261,6 +261,7 @@ impl Carrier for RtmfpCarrier {
     const PROTOCOL: &'static str = "RTMFP";
     const MEDIA: Protocol = Protocol::Rtmfp;
     const FORMAT: Format = Format::Amf0;
+    const PACKS: bool = true;
 
     fn span(client: ClientId, peer: SocketAddr) -> Span {
         info_span!("rtmfp", client = client.0, %peer)

@@ -147,9 +147,9 @@ impl ScriptBridge {
 
     fn on_event(&mut self, event: ToScript, ctx: &mut Context<Self>) {
         match event {
-            ToScript::Connect { info, session } => {
+            ToScript::Connect { info, session, packs } => {
                 let client = info.id;
-                self.host.add_client(client, session.clone(), info.protocol == "RTMFP");
+                self.host.add_client(client, session.clone(), packs);
                 let decision = self.engine.connect(*info);
                 // The result of connect comes before anything the script wrote.
                 if decision.is_err() {
