@@ -1,22 +1,22 @@
 //! A UDP socket that reads and writes in batches.
 //!
 //! Several threads share one port: each worker has two sockets of its own, and the kernel gives them
-//! the datagrams of its sessions, small ones apart ([`SMALL`]). Who reads has the socket in its event loop, only to read and
-//! only while it waits: a socket that is always there wakes its thread for each datagram, also while
-//! that does something else, and once more for each that has left.
+//! the datagrams of its sessions, small ones apart ([`SMALL`]). Who reads has a socket in its event
+//! loop only to read ([`Watch`]): one that waits for room too wakes its thread for each datagram that
+//! has left.
 
 mod sys;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use quinn_udp::BATCH_SIZE;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tracing::{info, warn};
 
 use sys::{Headers, Message, Small};
@@ -150,14 +150,19 @@ impl Udp {
         self.dropped.take()
     }
 
-    /// Waits until there is something to read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        // Not kept between calls, and not a socket of tokio, which waits for room to write too: see
-        // the module's text. The borrow keeps the descriptor open as long as it is registered, which
-        // is what the constructor's successor wants in `unsafe`.
+    /// Adds the socket to the event loop of this thread. As long as it is there, each datagram ends
+    /// the thread's sleep.
+    pub(crate) fn watch(&self) -> io::Result<Watch<'_>> {
+        // Not a socket of tokio, which waits for room to write too. The borrow keeps the descriptor
+        // open as long as it is registered, which is what the constructor's successor wants in
+        // `unsafe`.
         #[expect(deprecated, reason = "its successor is unsafe")]
-        let watch = AsyncFd::with_interest(self.socket.as_fd(), Interest::READABLE)?;
-        watch.readable().await?.retain_ready();
+        AsyncFd::with_interest(self.socket.as_fd(), Interest::READABLE).map(Watch)
+    }
+
+    /// Waits until there is something to read; only meanwhile the socket is in the event loop.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.watch()?.0.readable().await?.retain_ready();
         Ok(())
     }
 
@@ -297,6 +302,17 @@ impl Message {
     }
 }
 
+/// A socket in the event loop.
+pub(crate) struct Watch<'a>(AsyncFd<BorrowedFd<'a>>);
+
+impl Watch<'_> {
+    /// Waits until there is something to read. Whoever has read all of it says so to the guard
+    /// (`clear_ready`), and only then: the kernel tells once.
+    pub(crate) async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, BorrowedFd<'_>>> {
+        self.0.readable().await
+    }
+}
+
 /// Buffers of [`Udp::receive`], used again for each batch.
 #[derive(Debug)]
 pub(crate) struct ReceiveBuffers(Vec<Box<[u8]>>);
@@ -311,6 +327,7 @@ impl ReceiveBuffers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[actix::test]
     async fn datagrams_of_all_sizes_arrive_whole_and_in_order_through_batches() {
@@ -409,6 +426,41 @@ mod tests {
                 },
             )
             .unwrap();
+        }
+    }
+
+    #[actix::test]
+    async fn a_watched_socket_is_told_of_again_until_all_was_read_and_of_each_later_datagram() {
+        let near = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
+        let far = bind("127.0.0.1:0".parse().unwrap(), None, 1).unwrap().remove(0).main;
+        let to = far.local_addr().unwrap();
+        let (near, far) = (Udp::new(near).unwrap(), Udp::new(far).unwrap());
+        let watch = far.watch().unwrap();
+        let mut buffers = ReceiveBuffers::new();
+        let mut read = || {
+            let mut count = 0;
+            let is_more = far.receive(&mut buffers, |_| {}, |_, _, _| count += 1).unwrap();
+            (is_more, count)
+        };
+        // More than one batch: what is left must not be forgotten.
+        const COUNT: usize = BATCH_SIZE + 5;
+        near.segments.set(1);
+        (0..COUNT).for_each(|_| near.send(to, None, b"one of many"));
+        near.flush();
+        for expected in [(true, BATCH_SIZE), (false, COUNT - BATCH_SIZE)] {
+            let mut ready = watch.readable().await.unwrap();
+            assert_eq!(read(), expected);
+            if !expected.0 {
+                ready.clear_ready();
+            }
+        }
+        for _ in 0..3 {
+            assert!(watch.readable().now_or_never().is_none(), "all was read");
+            near.send(to, None, b"one more");
+            near.flush();
+            let mut ready = watch.readable().await.unwrap();
+            assert_eq!(read(), (false, 1));
+            ready.clear_ready();
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct RtmfpCarrier {
     poked: Cell<bool>,
     /// It got datagrams in the present turn of the hub.
     pub(super) is_touched: Cell<bool>,
+    /// It has said all that there is to say.
+    is_drained: Cell<bool>,
     /// It waits for acknowledgements to send more, and the hub counts it.
     is_held: Cell<bool>,
     /// Something it sent is not acknowledged, and the hub counts it.
@@ -92,6 +94,7 @@ impl RtmfpCarrier {
             actor: RefCell::default(),
             poked: Cell::new(false),
             is_touched: Cell::new(false),
+            is_drained: Cell::new(true),
             is_held: Cell::new(false),
             is_unacknowledged: Cell::new(false),
             armed: Cell::new(None),
@@ -123,6 +126,7 @@ impl RtmfpCarrier {
         datagram: &mut [u8],
     ) {
         self.own.set(own);
+        self.is_drained.set(false);
         self.received_at.set(now);
         self.received.set(self.received.get() + datagram.len() as u64);
         self.connection.borrow_mut().handle_late_packet(now, waited, from, datagram);
@@ -131,7 +135,9 @@ impl RtmfpCarrier {
     /// All datagrams of a batch were taken: answer, and wake the actor if it has something to do;
     /// whether it has.
     pub(super) fn after_input(&self) -> bool {
-        self.drain();
+        if !self.is_drained.get() {
+            self.drain();
+        }
         self.count();
         self.poke()
     }
@@ -209,8 +215,20 @@ impl RtmfpCarrier {
         }
         if self.deadline.get().is_some_and(|deadline| deadline <= now) {
             self.connection.borrow_mut().handle_timeout(now);
+            self.is_drained.set(false);
         }
         self.after_input();
+        self.arm();
+    }
+
+    /// Has the hub wake this session in time.
+    fn arm(&self) {
+        if let Some(at) = self.deadline.get()
+            && self.armed.get().is_none_or(|armed| at < armed)
+        {
+            self.armed.set(Some(at));
+            self.hub.wake(at, self.id);
+        }
     }
 
     pub(super) fn forward_hello(&self, epd: Bytes, reply: Address, tag: Bytes) {
@@ -317,8 +335,9 @@ impl Carrier for RtmfpCarrier {
     }
 
     fn drain(&self) {
+        self.is_drained.set(true);
         let mut connection = self.connection.borrow_mut();
-        let mut buffer = self.hub.buffer.take();
+        let mut buffer = self.hub.buffer.borrow_mut();
         connection.session_mut().swap_buffer(&mut buffer);
         loop {
             match connection.poll_output() {
@@ -339,17 +358,13 @@ impl Carrier for RtmfpCarrier {
             }
         }
         connection.session_mut().swap_buffer(&mut buffer);
-        self.hub.buffer.replace(buffer);
+        drop(buffer);
         self.set_held(connection.session().is_held());
         self.set_unacknowledged(connection.session().is_unacknowledged());
         drop(connection);
-        match self.deadline.get() {
-            Some(at) if self.armed.get().is_none_or(|armed| at < armed) => {
-                self.armed.set(Some(at));
-                self.hub.wake(at, self.id);
-            }
-            None if self.actor.borrow().is_none() => self.hub.remove(self.id),
-            _ => {}
+        self.arm();
+        if self.deadline.get().is_none() && self.actor.borrow().is_none() {
+            self.hub.remove(self.id);
         }
         self.hub.spoke();
     }

@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use ramona_rtmfp::{PacketBuffer, SessionId, session_of};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -26,19 +27,20 @@ use crate::messages::rtmfp::{Datagrams, SessionOrder, Strangers, ToEndpoint, ToR
 use crate::metrics::Metrics;
 use crate::outbox::{Offer, Outbox};
 use crate::services::Services;
-use crate::udp::{BATCH_SIZE, ReceiveBuffers, Udp};
+use crate::udp::{BATCH_SIZE, ReceiveBuffers, Udp, Watch};
 
 /// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
 const BATCHES_PER_TURN: usize = 8;
 
 /// Sessions that owe acknowledgements, from which on the hub waits for all of them together, unless a
-/// session cannot send before: it reads them after the next frame, or after [`PATIENCE`]. Many
-/// viewers acknowledge a message one after another, and each on its own would cost a wake-up of the
-/// thread, which is more than to send the message.
+/// session cannot send before: it reads them right before the next frame leaves, or after
+/// [`PATIENCE`]. Many viewers acknowledge a message one after another, and each on its own would cost
+/// a wake-up of the thread, which is more than to send the message. Read before the frame, and
+/// answered with it, they bring their sessions into the cache once for both.
 const MANY: usize = 8;
 
-/// See [`MANY`].
-const PATIENCE: Duration = Duration::from_millis(20);
+/// See [`MANY`]. Frames of the usual sound (AAC at 44.1 kHz) are 23.2 ms apart.
+const PATIENCE: Duration = Duration::from_millis(25);
 
 /// How often other tasks run before what a turn has to send leaves, if the turn brought events: as
 /// many as a frame passes from its publisher to its viewers on this thread, and one or two to spare.
@@ -60,7 +62,8 @@ pub(crate) struct RtmfpHub {
     services: Arc<Services>,
     pub(super) endpoint: Recipient<ToEndpoint>,
     pub(super) metrics: Arc<Metrics>,
-    sessions: RefCell<HashMap<SessionId, Rc<RtmfpCarrier>>>,
+    /// Their IDs are random numbers of our own: nobody can choose them to collide.
+    sessions: RefCell<FxHashMap<SessionId, Rc<RtmfpCarrier>>>,
     deadlines: RefCell<BinaryHeap<Reverse<Deadline>>>,
     /// What the timer waits for.
     sleeping_until: Cell<Option<Instant>>,
@@ -79,6 +82,8 @@ pub(crate) struct RtmfpHub {
     buffers: RefCell<ReceiveBuffers>,
     /// Within a turn: datagrams leave together at its end.
     in_turn: Cell<bool>,
+    /// Sessions that got datagrams in this turn and have not answered.
+    touched: RefCell<Vec<Rc<RtmfpCarrier>>>,
     /// Where all sessions build their datagrams, one after the other.
     pub(super) buffer: RefCell<PacketBuffer>,
 }
@@ -134,6 +139,7 @@ impl RtmfpHub {
             small_read: Cell::new(Instant::now()),
             buffers: RefCell::new(ReceiveBuffers::new()),
             in_turn: Cell::new(false),
+            touched: RefCell::default(),
             buffer: RefCell::default(),
         });
         let keeper = Rc::downgrade(&hub);
@@ -145,14 +151,22 @@ impl RtmfpHub {
         let reader = hub.clone();
         actix_rt::spawn(async move {
             loop {
-                reader.read().await;
+                match reader.udp.watch() {
+                    Ok(watch) => loop {
+                        reader.read(&watch).await;
+                    },
+                    Err(error) => {
+                        warn!(%error, "RTMFP port");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
             }
         });
         hub
     }
 
     /// Waits until there is something to read, then runs a turn.
-    async fn read(&self) {
+    async fn read(&self, watch: &Watch<'_>) {
         let is_patient = self.is_patient();
         self.waits.set(Some(is_patient));
         if !self.was_patient.replace(is_patient) {
@@ -171,29 +185,41 @@ impl RtmfpHub {
         };
         let readable = tokio::select! {
             biased;
-            readable = self.udp.readable() => readable.map(|()| true),
-            readable = small => readable.map(|()| false),
+            readable = watch.readable() => readable.map(Some),
+            readable = small => readable.map(|()| None),
             () = self.changed.notified() => return,
         };
         self.waits.set(None);
         match readable {
-            Ok(true) => {
+            Ok(Some(mut ready)) => {
                 let outer = self.in_turn.replace(true);
                 if self.receive(&self.udp, Duration::ZERO) {
+                    ready.clear_ready();
+                }
+                if self.answer() {
+                    // What brings a frame brings the acknowledgements of the one before.
+                    if is_patient {
+                        self.receive_small(true);
+                    }
                     for _ in 0..HOPS {
                         hop().await;
                     }
+                    self.end_turn(outer);
+                    if is_patient {
+                        return;
+                    }
+                } else {
+                    self.end_turn(outer);
                 }
-                self.end_turn(outer);
             }
-            Ok(false) if is_patient && self.small_read.get().elapsed() < PATIENCE => return,
-            Ok(false) => {}
+            Ok(None) if is_patient && self.small_read.get().elapsed() < PATIENCE => return,
+            Ok(None) => {}
             Err(error) => {
                 warn!(%error, "RTMFP port");
                 tokio::time::sleep(RETRY).await;
             }
         }
-        self.receive_small(is_patient);
+        self.turn(|| self.receive_small(is_patient));
     }
 
     /// Whether small datagrams are read late.
@@ -206,21 +232,19 @@ impl RtmfpHub {
         if let Some(small) = &self.small {
             let now = Instant::now();
             let waited = now - self.small_read.replace(now);
-            self.turn(|| {
-                self.receive(small, if was_patient { waited } else { Duration::ZERO });
-            });
+            self.receive(small, if was_patient { waited } else { Duration::ZERO });
         }
     }
 
-    /// Reads what there is, of which nothing has waited longer than `waited`; whether it brought
-    /// events.
+    /// Reads what there is, of which nothing has waited longer than `waited`; the sessions
+    /// [`answer`](Self::answer) at the end of the turn. Whether that was all.
     fn receive(&self, udp: &Udp, waited: Duration) -> bool {
         let mut buffers = self.buffers.borrow_mut();
         let now = Instant::now();
         let mut strangers = Datagrams::default();
-        let mut touched: Vec<Rc<RtmfpCarrier>> = Vec::new();
+        let mut touched = self.touched.borrow_mut();
         let mut count = 0;
-        let mut brought_events = false;
+        let mut was_all = false;
         for _ in 0..BATCHES_PER_TURN {
             let ahead = |datagrams: &mut dyn Iterator<Item = &[u8]>| self.look_ahead(datagrams);
             let received = udp.receive(&mut buffers, ahead, |from, own, datagram| {
@@ -244,19 +268,30 @@ impl RtmfpHub {
             });
             match received {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => {
+                    was_all = true;
+                    break;
+                }
                 Err(error) => {
                     warn!(%error, "cannot receive");
                     break;
                 }
             }
         }
+        self.metrics.rtmfp.datagrams_in.fetch_add(count, Relaxed);
+        self.hand_over(strangers);
+        was_all
+    }
+
+    /// Lets the sessions answer that got datagrams in this turn; whether one has events.
+    fn answer(&self) -> bool {
+        let mut brought_events = false;
+        let mut touched = self.touched.take();
         for carrier in touched.drain(..) {
             carrier.is_touched.set(false);
             brought_events |= carrier.after_input();
         }
-        self.metrics.rtmfp.datagrams_in.fetch_add(count, Relaxed);
-        self.hand_over(strangers);
+        self.touched.replace(touched);
         brought_events
     }
 
@@ -341,11 +376,14 @@ impl RtmfpHub {
 
     /// Runs a turn that sends media to viewers.
     pub(crate) fn deliver(&self, run: impl FnOnce()) {
-        self.turn(run);
-        // Within a turn of the reader, that does it.
-        if !self.in_turn.get() && self.is_patient() {
-            self.receive_small(true);
-        }
+        let outer = self.in_turn.get();
+        self.turn(|| {
+            // Within a turn of the reader, it has.
+            if !outer && self.is_patient() {
+                self.receive_small(true);
+            }
+            run();
+        });
     }
 
     /// Runs a turn: what its sessions send leaves together at the end.
@@ -358,6 +396,7 @@ impl RtmfpHub {
     /// Ends a turn that is not part of an `outer` one.
     fn end_turn(&self, outer: bool) {
         if !outer {
+            self.answer();
             self.on_deadlines();
             self.in_turn.set(false);
             self.flush();
