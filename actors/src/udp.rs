@@ -134,6 +134,7 @@ impl Udp {
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let is_ipv6 = socket.local_addr()?.is_ipv6();
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        sys::tell_less(socket.as_fd());
         Ok(Self {
             segments: Cell::new(state.max_gso_segments()),
             socket,

@@ -1,4 +1,4 @@
-//! Two calls of the kernel that no safe crate makes.
+//! Calls of the kernel that no safe crate makes.
 //!
 //! Datagrams for many addresses at once (`sendmmsg`), each address with a segment size of its own
 //! (GSO): quinn-udp sends to one address a call, rustix knows neither control message that is needed,
@@ -17,6 +17,29 @@ use socket2::SockAddr;
 
 /// Room for the control messages of one address: the source address and the segment size take 64.
 const CONTROL: usize = 72;
+
+/// Ends what quinn-udp asks the kernel to tell of each datagram that comes, and nobody reads here: its
+/// time, for which the kernel looks at the clock with every packet of the machine, and its type of
+/// service. A kernel that goes on costs time only.
+pub(super) fn tell_less(socket: BorrowedFd<'_>) {
+    let off: libc::c_int = 0;
+    for (level, name) in [
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
+        (libc::IPPROTO_IP, libc::IP_RECVTOS),
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
+    ] {
+        // SAFETY: `off` is as long as the kernel is told, and it is read only.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                level,
+                name,
+                (&raw const off).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+    }
+}
 
 /// How long a datagram of a session is that counts as small, in bytes.
 #[derive(Clone, Copy, Debug)]
