@@ -34,6 +34,7 @@ pub mod publication;
 mod rtmfp_endpoint;
 mod rtmfp_session;
 mod rtmp_session;
+mod scheduling;
 mod script_bridge;
 mod server_connection;
 mod servers;

@@ -22,6 +22,7 @@ use crate::messages::media::{Deliver, RunChanged, Welcome};
 use crate::messages::rtmfp::{Datagrams, ToRtmfpSession};
 use crate::metrics::{ActorKind, Alive, Metrics, Protocol};
 use crate::outbox::{Backlog, Outbox, Ticketed};
+use crate::scheduling::prefer_short_slices;
 
 /// Batches of all publications that may wait for one worker. A batch holds what one read of a
 /// publisher's socket held; at 10,000 batches a second this is six seconds of a stopped arbiter.
@@ -90,6 +91,7 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        prefer_short_slices();
         ctx.run_interval(MEASURE_PERIOD, |worker, _| {
             for slot in worker.local.viewers.borrow().values().flatten() {
                 slot.viewer.measure();
