@@ -7,7 +7,7 @@ mod send;
 
 pub use recv::Delivery;
 pub(crate) use recv::{Arrival, RecvFlow, RecvState};
-pub(crate) use send::SendFlow;
+pub(crate) use send::{SendFlow, SendFlows};
 
 use std::time::Duration;
 

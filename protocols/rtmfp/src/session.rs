@@ -32,7 +32,7 @@ use crate::congestion::Congestion;
 use crate::crypto::{Keys, Negotiation, Nonces, Opener, Sealer};
 use crate::flow::{
     Arrival, Delivery, FlowOptions, FlowStats, MAX_METADATA, Message, OpenFlowError, Priority,
-    RecvFlow, RecvFlowId, RecvState, SendFlow, SendFlowId, WriteError,
+    RecvFlow, RecvFlowId, RecvState, SendFlow, SendFlowId, SendFlows, WriteError,
 };
 use crate::packet::{Mode, TICK_MS};
 use crate::rtt::Rtt;
@@ -101,7 +101,7 @@ pub struct Session {
     rtt: Rtt,
     congestion: Congestion,
 
-    send_flows: Vec<SendFlow>,
+    send_flows: SendFlows,
     next_flow: u64,
     /// Where the round of equal priorities goes on.
     turn: usize,
@@ -167,7 +167,7 @@ impl Session {
             echo: None,
             rtt: Rtt::default(),
             congestion: Congestion::default(),
-            send_flows: Vec::new(),
+            send_flows: SendFlows::default(),
             next_flow: 2,
             turn: 0,
             outstanding: 0,
@@ -346,68 +346,54 @@ impl Session {
         if !self.is_open() {
             return Err(WriteError::Closed);
         }
-        self.send_flow(flow).ok_or(WriteError::Closed)?.write(now, message)
+        self.send_flows.get_mut(flow).ok_or(WriteError::Closed)?.write(now, message)
     }
 
     /// Shortens the life of what is queued on a flow and has a deadline: when a keyframe comes,
     /// the frames before it are hardly worth sending.
     pub fn expire_queued(&mut self, now: Instant, flow: SendFlowId, within: Duration) {
-        if let Some(flow) = self.send_flow(flow) {
+        if let Some(flow) = self.send_flows.get_mut(flow) {
             flow.expire_queued(now, within);
         }
     }
 
     /// Ends a flow after what is queued. [`Event::FlowEnded`] follows.
     pub fn close_flow(&mut self, flow: SendFlowId) {
-        if let Some(at) = self.send_flow_index(flow.0)
-            && self.send_flows[at].close()
-        {
-            self.send_flows.remove(at);
+        if self.send_flows.get_mut(flow).is_some_and(SendFlow::close) {
+            self.send_flows.remove(flow);
             self.events.push_back(Event::FlowEnded { flow, reason: FlowEnd::Completed });
         }
     }
 
     /// Changes which flow goes first.
     pub fn set_priority(&mut self, flow: SendFlowId, priority: Priority) {
-        if let Some(flow) = self.send_flow(flow) {
+        if let Some(flow) = self.send_flows.get_mut(flow) {
             flow.set_priority(priority);
         }
     }
 
     /// Changes how many bytes may wait on a flow.
     pub fn set_flow_capacity(&mut self, flow: SendFlowId, bytes: usize) {
-        if let Some(flow) = self.send_flow(flow) {
+        if let Some(flow) = self.send_flows.get_mut(flow) {
             flow.set_capacity(bytes);
         }
     }
 
     /// Counters of a sending flow; `None` when it is over.
     pub fn flow_stats(&self, flow: SendFlowId) -> Option<FlowStats> {
-        let at = self.send_flow_index(flow.0)?;
-        Some(self.send_flows[at].stats())
+        Some(self.send_flows.get(flow)?.stats())
     }
 
     /// When the oldest message that has not begun to leave was written: how late the flow is.
     pub fn oldest_unsent(&self, flow: SendFlowId) -> Option<Instant> {
-        let at = self.send_flow_index(flow.0)?;
-        self.send_flows[at].oldest_unsent()
+        self.send_flows.get(flow)?.oldest_unsent()
     }
 
     /// Bytes of messages on a flow that are not yet acknowledged or abandoned, and
     /// [`oldest_unsent`](Self::oldest_unsent), in one look.
     pub fn flow_queue(&self, flow: SendFlowId) -> Option<(usize, Option<Instant>)> {
-        let flow = &self.send_flows[self.send_flow_index(flow.0)?];
+        let flow = self.send_flows.get(flow)?;
         Some((flow.stats().queued_bytes, flow.oldest_unsent()))
-    }
-
-    fn send_flow_index(&self, id: u64) -> Option<usize> {
-        // Identifiers ascend.
-        self.send_flows.binary_search_by_key(&id, SendFlow::id).ok()
-    }
-
-    fn send_flow(&mut self, flow: SendFlowId) -> Option<&mut SendFlow> {
-        let at = self.send_flow_index(flow.0)?;
-        Some(&mut self.send_flows[at])
     }
 
     // --- receiving flows -------------------------------------------------------------------------

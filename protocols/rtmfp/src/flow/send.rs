@@ -7,6 +7,9 @@
 //! sign of a gap (quirk Q7). The end of the flow is such a chunk too (quirk Q25).
 
 mod acked;
+mod flows;
+
+pub(crate) use flows::SendFlows;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -246,6 +249,19 @@ impl SendFlow {
 
     pub(crate) fn is_failed(&self) -> bool {
         self.exception
+    }
+
+    /// Whether there is nothing to send, to wait for or to tell, until a message is written, the flow
+    /// is closed or the far end says something of it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.fragments.is_empty()
+            && self.messages.is_empty()
+            && self.update.is_none()
+            && !self.wants_room
+            && self.deadline.is_none()
+            && self.linger_deadline().is_none()
+            && self.acceptance_deadline().is_none()
+            && self.due_update().is_none()
     }
 
     /// Whether something sent is not settled.

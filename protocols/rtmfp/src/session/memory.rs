@@ -16,10 +16,11 @@ impl Session {
     /// Between two messages all of it leaves the cache. Who handles many sessions in a row fetches
     /// the first step of them all, then the next, so that they are waited for together.
     pub fn visit_memory(&self, step: usize, visitor: &mut impl MemoryVisitor) -> bool {
+        let flows = self.send_flows.likely();
         match step {
             0 => visitor.visit(self),
-            1 => self.send_flows.iter().for_each(|flow| visitor.visit(flow)),
-            _ => self.send_flows.iter().for_each(|flow| flow.visit_queues(visitor)),
+            1 => flows.for_each(|flow| visitor.visit(flow)),
+            _ => flows.for_each(|flow| flow.visit_queues(visitor)),
         }
         step < 2
     }

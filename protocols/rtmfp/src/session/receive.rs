@@ -200,8 +200,9 @@ impl Session {
         let associated = match startup.association {
             None => Some(None),
             Some(id) => self
-                .send_flow_index(id)
-                .filter(|at| self.send_flows[*at].is_open())
+                .send_flows
+                .get(SendFlowId(id))
+                .filter(|flow| flow.is_open())
                 .map(|_| Some(SendFlowId(id))),
         };
         let state = match (startup.metadata, associated) {
@@ -242,12 +243,13 @@ impl Session {
     // --- acknowledgements ------------------------------------------------------------------------
 
     fn take_ack(&mut self, ack: Option<Ack<'_>>, acks: &mut Acks) {
-        let Some((ack, at)) = ack.and_then(|ack| Some((ack, self.send_flow_index(ack.flow)?)))
+        let flows = &mut self.send_flows;
+        let Some((ack, flow)) =
+            ack.and_then(|ack| flows.get_mut(SendFlowId(ack.flow)).map(|flow| (ack, flow)))
         else {
             self.stats.chunks_dropped += 1;
             return;
         };
-        let flow = &mut self.send_flows[at];
         let before = flow.outstanding();
         let outcome = flow.acknowledged(self.now, &ack);
         self.outstanding = self.outstanding + flow.outstanding() - before;
@@ -269,17 +271,18 @@ impl Session {
         let mut naks = false;
         let mut lost = None;
         if let Some(latest) = acks.latest {
-            for flow in &mut self.send_flows {
+            let Self { send_flows, outstanding, stats, .. } = self;
+            send_flows.for_busy(|flow| {
                 let before = flow.outstanding();
                 if before == 0 {
-                    continue;
+                    return;
                 }
                 let losses = flow.detect_losses(latest);
-                self.outstanding -= before - flow.outstanding();
-                self.stats.data_bytes_lost += losses.bytes as u64;
+                *outstanding -= before - flow.outstanding();
+                stats.data_bytes_lost += losses.bytes as u64;
                 naks |= losses.naks;
                 lost = lost.max(losses.latest);
-            }
+            });
         }
         let circumstances = self.circumstances(outstanding);
         if lost.is_some_and(|tsn| tsn > self.recovery) {
@@ -292,14 +295,14 @@ impl Session {
         }
         self.burst = 0;
         self.pace_at = None;
-        if self.stalled_since.is_some() && !self.send_flows.iter().any(SendFlow::is_stalled) {
+        if self.stalled_since.is_some() && !self.send_flows.busy().any(SendFlow::is_stalled) {
             self.stalled_since = None;
             self.probe_at = None;
         }
         if acks.bytes > 0 {
-            let waits = self.send_flows.iter().any(SendFlow::has_unacked);
+            let waits = self.send_flows.busy().any(SendFlow::has_unacked);
             self.unacked_since = waits.then_some(self.now);
-        } else if self.outstanding == 0 && !self.send_flows.iter().any(SendFlow::has_unacked) {
+        } else if self.outstanding == 0 && !self.send_flows.busy().any(SendFlow::has_unacked) {
             self.unacked_since = None;
         }
         if self.retransmit_at.is_some() {
@@ -319,13 +322,13 @@ impl Session {
     }
 
     fn take_exception(&mut self, payload: &[u8]) {
-        let Some((code, at)) = decode_exception(payload)
-            .and_then(|(id, code)| Some((code, self.send_flow_index(id)?)))
+        let flows = &mut self.send_flows;
+        let Some((code, flow)) = decode_exception(payload)
+            .and_then(|(id, code)| Some((code, flows.get_mut(SendFlowId(id))?)))
         else {
             self.stats.chunks_dropped += 1;
             return;
         };
-        let flow = &mut self.send_flows[at];
         if flow.is_failed() || flow.linger_deadline().is_some() {
             return;
         }
@@ -334,7 +337,7 @@ impl Session {
         let gone = flow.fail();
         self.outstanding = self.outstanding + flow.outstanding() - before;
         if gone {
-            self.send_flows.remove(at);
+            self.send_flows.remove(id);
         }
         self.events.push_back(Event::FlowEnded { flow: id, reason: FlowEnd::Exception(code) });
     }

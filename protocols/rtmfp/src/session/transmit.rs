@@ -52,6 +52,7 @@ impl Session {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
+        self.send_flows.settle();
         Output::Timeout(self.deadline())
     }
 
@@ -98,7 +99,7 @@ impl Session {
                 deadline = Some(deadline.map_or(at, |d| d.min(at)));
             }
         };
-        for flow in &self.send_flows {
+        for flow in self.send_flows.busy() {
             add(flow.deadline());
             add(flow.linger_deadline());
             add(flow.acceptance_deadline());
@@ -115,8 +116,8 @@ impl Session {
     fn flow_timeouts(&mut self) {
         let now = self.now;
         let mut i = 0;
-        while i < self.send_flows.len() {
-            let flow = &mut self.send_flows[i];
+        while i < self.send_flows.busy_len() {
+            let flow = self.send_flows.busy_at(i);
             let before = flow.stats().abandoned;
             flow.handle_timeout(now);
             self.stats.messages_expired += flow.stats().abandoned - before;
@@ -126,14 +127,14 @@ impl Session {
             }
             if flow.acceptance_deadline().is_some_and(|at| at <= now) {
                 self.outstanding -= flow.outstanding();
-                self.send_flows.remove(i);
+                self.send_flows.remove(id);
                 let reason = FlowEnd::Unanswered;
                 self.events.push_back(Event::FlowEnded { flow: id, reason });
-                if !self.send_flows.iter().any(SendFlow::has_unacked) {
+                if !self.send_flows.busy().any(SendFlow::has_unacked) {
                     self.unacked_since = None;
                 }
             } else if flow.linger_deadline().is_some_and(|at| at <= now) {
-                self.send_flows.remove(i);
+                self.send_flows.remove(id);
             } else {
                 i += 1;
             }
@@ -150,7 +151,8 @@ impl Session {
             return;
         }
         self.retransmit_at = None;
-        let lost = self.send_flows.iter_mut().map(SendFlow::lose_all).sum::<usize>();
+        let mut lost = 0;
+        self.send_flows.for_busy(|flow| lost += flow.lose_all());
         self.outstanding = 0;
         self.burst = 0;
         self.pace_at = None;
@@ -167,7 +169,7 @@ impl Session {
     /// are never probed, for librtmfp and MonaServer close on it (quirk Q6).
     fn stall_timeout(&mut self) {
         let now = self.now;
-        let stalled = self.send_flows.iter().find(|f| f.is_stalled()).map(SendFlow::id);
+        let stalled = self.send_flows.busy().find(|f| f.is_stalled()).map(SendFlow::id);
         let Some(flow) = stalled else {
             self.stalled_since = None;
             self.probe_at = None;
@@ -220,7 +222,8 @@ impl Session {
         if !self.is_open() {
             return None;
         }
-        let eligible = self.send_flows.iter_mut().any(SendFlow::is_eligible)
+        let busy = self.send_flows.busy_len();
+        let eligible = (0..busy).any(|at| self.send_flows.busy_at(at).is_eligible())
             && !(self.full_only && self.waiting_bytes() < MAX_SEALED);
         if !eligible {
             self.pace_at = None;
@@ -245,11 +248,11 @@ impl Session {
     /// Bytes of chunks that could leave now, counted as far as they fill a packet.
     fn waiting_bytes(&mut self) -> usize {
         let mut bytes = 0;
-        for flow in &mut self.send_flows {
+        self.send_flows.for_busy(|flow| {
             if flow.is_eligible() {
                 bytes += flow.waiting_bytes(MAX_SEALED);
             }
-        }
+        });
         bytes
     }
 
@@ -359,19 +362,23 @@ impl Session {
         let mut critical = false;
         // Strict priorities; equal ones take turns.
         self.turn = self.turn.wrapping_add(1);
-        let count = self.send_flows.len();
+        let count = self.send_flows.busy_len();
         let mut below = None;
         loop {
-            let next = self
-                .send_flows
-                .iter_mut()
-                .filter(|f| below.is_none_or(|b| f.priority() < b))
-                .filter_map(|f| f.is_eligible().then(|| f.priority()))
-                .max();
+            let mut next = None;
+            self.send_flows.for_busy(|flow| {
+                let priority = flow.priority();
+                if below.is_none_or(|below| priority < below)
+                    && Some(priority) > next
+                    && flow.is_eligible()
+                {
+                    next = Some(priority);
+                }
+            });
             let Some(priority) = next else { break };
             for i in 0..count {
                 let at = (self.turn + i) % count;
-                let flow = &mut self.send_flows[at];
+                let flow = self.send_flows.busy_at(at);
                 if flow.priority() != priority || !flow.is_eligible() {
                     continue;
                 }
