@@ -204,20 +204,18 @@ impl RtmfpHub {
                     for _ in 0..HOPS {
                         hop().await;
                     }
-                    self.end_turn(outer);
-                    if is_patient {
-                        return;
-                    }
-                } else {
-                    self.end_turn(outer);
                 }
+                self.end_turn(outer);
             }
-            Ok(None) if is_patient && self.small_read.get().elapsed() < PATIENCE => return,
             Ok(None) => {}
             Err(error) => {
                 warn!(%error, "RTMFP port");
                 tokio::time::sleep(RETRY).await;
             }
+        }
+        // A part of a frame may have come: acknowledgements wait for the rest.
+        if is_patient && self.small_read.get().elapsed() < PATIENCE {
+            return;
         }
         self.turn(|| self.receive_small(is_patient));
     }
