@@ -143,7 +143,9 @@ impl Cli {
             match name {
                 "play" | "group" | "meet" => {
                     let what = needed(parser)?.to_string_lossy().into_owned();
-                    let time = seconds(needed(parser)?)?;
+                    let time = needed(parser)
+                        .map_err(|_| format!("needs the seconds behind {what}"))
+                        .and_then(seconds)?;
                     let slot = match name {
                         "play" => &mut probe.play,
                         "group" => &mut probe.group,

@@ -77,6 +77,9 @@ fn a_mistake_names_the_option_or_word() {
         ("--dumplimit=many", "--dumplimit: needs a number of bytes"),
         ("--daemon=x", "--daemon: takes no value"),
         ("--help=x", "help"),
+        ("probe rtmp://host/live --play", "--play: needs a value"),
+        ("probe rtmp://host/live --play test", "--play: needs the seconds behind test"),
+        ("probe rtmp://host/live --play test soon", "--play: \"soon\" is no number of seconds"),
     ] {
         match parse(line) {
             Err(error) => assert!(error.contains(text), "{line}: {error}"),
