@@ -9,6 +9,8 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::convert::Infallible;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -151,22 +153,24 @@ impl RtmfpHub {
         let reader = hub.clone();
         actix_rt::spawn(async move {
             loop {
-                match reader.udp.watch() {
-                    Ok(watch) => loop {
-                        reader.read(&watch).await;
-                    },
-                    Err(error) => {
-                        warn!(%error, "RTMFP port");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
+                let Err(error) = reader.read_on().await;
+                warn!(%error, "RTMFP port");
+                tokio::time::sleep(RETRY).await;
             }
         });
         hub
     }
 
+    /// Reads as long as the socket does not fail.
+    async fn read_on(&self) -> io::Result<Infallible> {
+        let watch = self.udp.watch()?;
+        loop {
+            self.read(&watch).await?;
+        }
+    }
+
     /// Waits until there is something to read, then runs a turn.
-    async fn read(&self, watch: &Watch<'_>) {
+    async fn read(&self, watch: &Watch<'_>) -> io::Result<()> {
         let is_patient = self.is_patient();
         self.waits.set(Some(is_patient));
         if !self.was_patient.replace(is_patient) {
@@ -187,37 +191,30 @@ impl RtmfpHub {
             biased;
             readable = watch.readable() => readable.map(Some),
             readable = small => readable.map(|()| None),
-            () = self.changed.notified() => return,
+            () = self.changed.notified() => return Ok(()),
         };
         self.waits.set(None);
-        match readable {
-            Ok(Some(mut ready)) => {
-                let outer = self.in_turn.replace(true);
-                if self.receive(&self.udp, Duration::ZERO) {
-                    ready.clear_ready();
-                }
-                if self.answer() {
-                    // What brings a frame brings the acknowledgements of the one before.
-                    if is_patient {
-                        self.receive_small(true);
-                    }
-                    for _ in 0..HOPS {
-                        hop().await;
-                    }
-                }
-                self.end_turn(outer);
+        if let Some(mut ready) = readable? {
+            let outer = self.in_turn.replace(true);
+            if self.receive(&self.udp, Duration::ZERO) {
+                ready.clear_ready();
             }
-            Ok(None) => {}
-            Err(error) => {
-                warn!(%error, "RTMFP port");
-                tokio::time::sleep(RETRY).await;
+            if self.answer() {
+                // What brings a frame brings the acknowledgements of the one before.
+                if is_patient {
+                    self.receive_small(true);
+                }
+                for _ in 0..HOPS {
+                    hop().await;
+                }
             }
+            self.end_turn(outer);
         }
-        // A part of a frame may have come: acknowledgements wait for the rest.
-        if is_patient && self.small_read.get().elapsed() < PATIENCE {
-            return;
+        // When a part of a frame came, acknowledgements wait for the rest.
+        if !is_patient || self.small_read.get().elapsed() >= PATIENCE {
+            self.turn(|| self.receive_small(is_patient));
         }
-        self.turn(|| self.receive_small(is_patient));
+        Ok(())
     }
 
     /// Whether small datagrams are read late.
