@@ -156,13 +156,13 @@ impl RtmfpCarrier {
 
     pub(super) fn set_held(&self, is_held: bool) {
         if self.is_held.replace(is_held) != is_held {
-            self.hub.count_held(is_held);
+            self.hub.patience.borrow_mut().count_held(is_held);
         }
     }
 
     pub(super) fn set_unacknowledged(&self, is_unacknowledged: bool) {
         if self.is_unacknowledged.replace(is_unacknowledged) != is_unacknowledged {
-            self.hub.count_unacknowledged(is_unacknowledged);
+            self.hub.patience.borrow_mut().count_unacknowledged(is_unacknowledged);
         }
     }
 

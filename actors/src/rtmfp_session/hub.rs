@@ -4,7 +4,7 @@
 //! A datagram is given to its session's machine at once, and what the machine answers leaves in
 //! the same turn; the session's actor is only woken for events. Deadlines change with nearly every
 //! packet, so they stand in one heap and are looked at when they come, not kept as timers.
-//! Acknowledgements of many sessions are read together ([`MANY`]).
+//! Acknowledgements of many sessions are read together ([`Patience`]).
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::carrier::RtmfpCarrier;
+use super::patience::Patience;
 use crate::messages::rtmfp::{Datagrams, SessionOrder, Strangers, ToEndpoint, ToRtmfpSession};
 use crate::metrics::Metrics;
 use crate::outbox::{Offer, Outbox};
@@ -33,16 +34,6 @@ use crate::udp::{BATCH_SIZE, ReceiveBuffers, Udp, Watch};
 
 /// Batches of datagrams read in one turn, so that a flood does not hold the arbiter.
 const BATCHES_PER_TURN: usize = 8;
-
-/// Sessions that owe acknowledgements, from which on the hub waits for all of them together, unless a
-/// session cannot send before: it reads them right before the next frame leaves, or after
-/// [`PATIENCE`]. Many viewers acknowledge a message one after another, and each on its own would cost
-/// a wake-up of the thread, which is more than to send the message. Read before the frame, and
-/// answered with it, they bring their sessions into the cache once for both.
-const MANY: usize = 8;
-
-/// See [`MANY`]. Frames of the usual sound (AAC at 44.1 kHz) are 23.2 ms apart.
-const PATIENCE: Duration = Duration::from_millis(25);
 
 /// How often other tasks run before what a turn has to send leaves, if the turn brought events: as
 /// many as a frame passes from its publisher to its viewers on this thread, and one or two to spare.
@@ -70,17 +61,9 @@ pub(crate) struct RtmfpHub {
     /// What the timer waits for.
     sleeping_until: Cell<Option<Instant>>,
     earlier: Notify,
-    /// Sessions that wait for acknowledgements to send more.
-    held: Cell<usize>,
-    /// Sessions whose far ends have not acknowledged everything.
-    unacknowledged: Cell<usize>,
-    /// Whether the reader waits, and if so, with patience.
-    waits: Cell<Option<bool>>,
-    was_patient: Cell<bool>,
+    pub(super) patience: RefCell<Patience>,
     /// Tells the reader that its patience is wanted, or no longer.
     changed: Notify,
-    /// When small datagrams were read last.
-    small_read: Cell<Instant>,
     buffers: RefCell<ReceiveBuffers>,
     /// Within a turn: datagrams leave together at its end.
     in_turn: Cell<bool>,
@@ -122,6 +105,7 @@ impl RtmfpHub {
         strangers: Outbox<Strangers>,
         services: &Arc<Services>,
     ) -> Rc<Self> {
+        let patience = RefCell::new(Patience::new(small.is_some(), Instant::now()));
         let hub = Rc::new(Self {
             udp,
             small,
@@ -133,12 +117,8 @@ impl RtmfpHub {
             deadlines: RefCell::default(),
             sleeping_until: Cell::new(None),
             earlier: Notify::new(),
-            held: Cell::new(0),
-            unacknowledged: Cell::new(0),
-            waits: Cell::new(None),
-            was_patient: Cell::new(false),
+            patience,
             changed: Notify::new(),
-            small_read: Cell::new(Instant::now()),
             buffers: RefCell::new(ReceiveBuffers::new()),
             in_turn: Cell::new(false),
             touched: RefCell::default(),
@@ -171,20 +151,15 @@ impl RtmfpHub {
 
     /// Waits until there is something to read, then runs a turn.
     async fn read(&self, watch: &Watch<'_>) -> io::Result<()> {
-        let is_patient = self.is_patient();
-        self.waits.set(Some(is_patient));
-        if !self.was_patient.replace(is_patient) {
-            // Until now what came was read at once.
-            self.small_read.set(Instant::now());
-        }
+        let until = self.patience.borrow_mut().begin_wait(Instant::now());
         let small = async {
-            match &self.small {
-                Some(_) if is_patient => {
-                    tokio::time::sleep_until((self.small_read.get() + PATIENCE).into()).await;
+            match (until, &self.small) {
+                (Some(until), _) => {
+                    tokio::time::sleep_until(until.into()).await;
                     Ok(())
                 }
-                Some(small) => small.readable().await,
-                None => std::future::pending().await,
+                (None, Some(small)) => small.readable().await,
+                (None, None) => std::future::pending().await,
             }
         };
         let readable = tokio::select! {
@@ -193,7 +168,7 @@ impl RtmfpHub {
             readable = small => readable.map(|()| None),
             () = self.changed.notified() => return Ok(()),
         };
-        self.waits.set(None);
+        self.patience.borrow_mut().end_wait();
         if let Some(mut ready) = readable? {
             let outer = self.in_turn.replace(true);
             if self.receive(&self.udp, Duration::ZERO) {
@@ -201,8 +176,8 @@ impl RtmfpHub {
             }
             if self.answer() {
                 // What brings a frame brings the acknowledgements of the one before.
-                if is_patient {
-                    self.receive_small(true);
+                if until.is_some() {
+                    self.receive_small();
                 }
                 for _ in 0..HOPS {
                     hop().await;
@@ -211,23 +186,17 @@ impl RtmfpHub {
             self.end_turn(outer);
         }
         // When a part of a frame came, acknowledgements wait for the rest.
-        if !is_patient || self.small_read.get().elapsed() >= PATIENCE {
-            self.turn(|| self.receive_small(is_patient));
+        if self.patience.borrow().is_due(Instant::now()) {
+            self.turn(|| self.receive_small());
         }
         Ok(())
     }
 
-    /// Whether small datagrams are read late.
-    fn is_patient(&self) -> bool {
-        self.small.is_some() && self.unacknowledged.get() >= MANY && self.held.get() == 0
-    }
-
-    /// Reads the small datagrams that are there, and which have waited if the hub was patient.
-    fn receive_small(&self, was_patient: bool) {
+    /// Reads the small datagrams that are there.
+    fn receive_small(&self) {
         if let Some(small) = &self.small {
-            let now = Instant::now();
-            let waited = now - self.small_read.replace(now);
-            self.receive(small, if was_patient { waited } else { Duration::ZERO });
+            let waited = self.patience.borrow_mut().read(Instant::now());
+            self.receive(small, waited);
         }
     }
 
@@ -310,19 +279,6 @@ impl RtmfpHub {
         }
     }
 
-    /// A session begins or ceases to wait for acknowledgements.
-    pub(super) fn count_held(&self, is_held: bool) {
-        let held = self.held.get();
-        self.held.set(if is_held { held + 1 } else { held.saturating_sub(1) });
-    }
-
-    /// A session begins or ceases to have something unacknowledged.
-    pub(super) fn count_unacknowledged(&self, is_unacknowledged: bool) {
-        let count = self.unacknowledged.get();
-        let next = if is_unacknowledged { count + 1 } else { count.saturating_sub(1) };
-        self.unacknowledged.set(next);
-    }
-
     /// Sleeps to the next deadline, or to an earlier one that came up meanwhile.
     async fn keep_time(&self) {
         let next = self.deadlines.borrow().peek().map(|Reverse(deadline)| deadline.latest);
@@ -374,8 +330,8 @@ impl RtmfpHub {
         let outer = self.in_turn.get();
         self.turn(|| {
             // Within a turn of the reader, it has.
-            if !outer && self.is_patient() {
-                self.receive_small(true);
+            if !outer && self.patience.borrow().is_patient() {
+                self.receive_small();
             }
             run();
         });
@@ -395,7 +351,7 @@ impl RtmfpHub {
             self.on_deadlines();
             self.in_turn.set(false);
             self.flush();
-            if self.waits.get().is_some_and(|is_patient| is_patient != self.is_patient()) {
+            if self.patience.borrow().has_changed() {
                 self.changed.notify_one();
             }
         }

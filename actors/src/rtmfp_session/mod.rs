@@ -2,6 +2,7 @@
 
 mod carrier;
 mod hub;
+mod patience;
 mod viewer;
 
 use std::net::SocketAddr;
